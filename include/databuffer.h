@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * databuffer.h: gather items in memory, hand them on in batches.
+ *
+ * A program inserts items from any number of threads. Each partition of the
+ * buffer collects its share. When a partition is full, when its time is up,
+ * when someone asks, or when the buffer stops, the partition's items go as one
+ * batch to the program's `handle_flush`, which writes them where they belong.
+ *
+ *      insert ─┐   ┌───────────── a buffer ─────────────┐
+ *      insert ─┼──>│ partition 0  [open][queued][flight]│──> handle_flush
+ *      insert ─┘   │ partition 1  [open][queued][flight]│──> handle_flush
+ *                  └────────────────────────────────────┘
+ *
+ * A whole program:
+ *
+ *      static int save(databuffer_batch *batch, void *meta)
+ *      {
+ *          databuffer_item item;
+ *          while (databuffer_batch_next(batch, &item))
+ *              fwrite(item.data, 1, item.len, meta);
+ *          return 0;
+ *      }
+ *
+ *      int main(void)
+ *      {
+ *          databuffer *buf;
+ *          databuffer_options o = databuffer_options_init();
+ *          o.handle_flush = save;
+ *          o.flush_meta = stdout;
+ *          if (databuffer_start(&buf, &o) < 0)
+ *              return 1;
+ *          databuffer_insert(buf, "hello\n", 6);
+ *          return databuffer_stop(buf, 5000) != 0;
+ *      }
+ *
+ * WHAT IS PROMISED
+ *
+ * One outcome per item. Every accepted item ends in exactly one of: flushed,
+ * dead-lettered, dropped, left over at stop. At every moment
+ *
+ *      inserted == held + flushed + dead + dropped + left
+ *
+ * An insert that reports failure was not inserted.
+ *
+ * Bounds. No batch holds more than its flush size or more than `max_bytes`.
+ * A partition holds at most `1 + max_in_flight + max_queued` such batches, and
+ * `max_stuck` more that a late handler has not given back.
+ *
+ * Order. Items that one thread puts into one partition reach `handle_flush` in
+ * the order of their inserts, across batches and retries too, as long as
+ * `max_in_flight` is 1 and no flush outlives `flush_timeout`. With one thread
+ * and one partition the batches are exact: the same cuts every time.
+ *
+ * Deadlines. Every wait has one and none outlives it. What runs in your
+ * handlers is yours: a call never waits for one beyond its own deadline.
+ *
+ * WHO MAY RUN BESIDE WHOM
+ *
+ *      Beside each other, any threads, no locks of yours needed:
+ *          insert*  reserve/commit/abort  flush  sync_flush  dump  size  info
+ *          stats  find  telemetry_attach/detach
+ *      A slot belongs to the thread that reserved it until commit or abort.
+ *      A batch belongs to the handler call that it was given to.
+ *      start: any thread; the handle is yours to share once it has returned.
+ *      stop: once, from any thread, beside any of the above: they then answer
+ *          DATABUFFER_ESTOPPED. The handle is dead when stop has returned; for
+ *          a while longer calls on it still answer DATABUFFER_ESTOPPED, which
+ *          is a help in finding a mistake and nothing to rely on.
+ *
+ *      From a handler of the same buffer: insert* (it may time out: the handler
+ *      holds up the very flush it waits for), flush, size, info, stats, dump.
+ *      Not sync_flush and not stop: they would wait for themselves, and answer
+ *      DATABUFFER_EDEADLK.
+ *      From a signal handler: nothing.
+ *
+ * FORK
+ *
+ * In a child process every buffer is there, empty and usable: its counters are
+ * zero, its threads start again on demand. The items stay with the parent. A
+ * child forked by a handler ends that thread when the handler returns.
+ *
+ * UNITS
+ *
+ * Times are milliseconds and sizes are bytes or items unless the name says
+ * otherwise. A negative timeout stands for the buffer's own `timeout` option,
+ * 0 for "do not wait". Deadlines are read on CLOCK_MONOTONIC.
+ *
+ * ERRORS
+ *
+ * Functions that return int or int64_t answer 0 or a count, or a negative
+ * databuffer_error. A failed call leaves its outputs untouched.
+ */
+#ifndef DATABUFFER_H
+#define DATABUFFER_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DATABUFFER_VERSION_MAJOR 0
+#define DATABUFFER_VERSION_MINOR 1
+#define DATABUFFER_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define DATABUFFER_API __attribute__((visibility("default")))
+#else
+#define DATABUFFER_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct iovec;
+
+typedef struct databuffer databuffer;
+typedef struct databuffer_batch databuffer_batch;
+
+/* The version of the library that runs, "0.1.0"; the macros above say what the
+ * program was compiled against. */
+DATABUFFER_API const char *databuffer_version(void);
+
+/* --- Errors ------------------------------------------------------------- */
+
+/* X(name, number, text). The numbers are the system's, negated, so that
+ * `strerror(-rc)` is never far off. */
+#define DATABUFFER_ERRORS(X)                                                  \
+	X(EINVAL, -EINVAL, "an argument or option is missing or out of its range") \
+	X(ENOMEM, -ENOMEM, "memory ran out; nothing was changed")             \
+	X(ETIMEDOUT, -ETIMEDOUT, "the deadline passed first; nothing was inserted by this call") \
+	X(EMSGSIZE, -EMSGSIZE, "the item is larger than max_bytes and would never fit in a batch") \
+	X(EEXIST, -EEXIST, "that name or id is taken in this process")        \
+	X(ENOENT, -ENOENT, "there is nothing of that name")                   \
+	X(ESTOPPED, -ESHUTDOWN, "the buffer is stopping or stopped")          \
+	X(EDEADLK, -EDEADLK, "called from the buffer's own handler, this would wait for itself") \
+	X(EBUSY, -EBUSY, "this thread holds as many reserved slots as it may; commit or abort one") \
+	X(EAGAIN, -EAGAIN, "the system gave no thread; try again")            \
+	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")
+
+typedef enum databuffer_error {
+#define DATABUFFER_ERROR_ENUM(name, number, text) DATABUFFER_##name = (number),
+	DATABUFFER_ERRORS(DATABUFFER_ERROR_ENUM)
+#undef DATABUFFER_ERROR_ENUM
+	DATABUFFER_OK = 0
+} databuffer_error;
+
+/* One sentence for a code of this library's or a negated errno; never NULL,
+ * never freed. */
+DATABUFFER_API const char *databuffer_strerror(int rc);
+
+/* --- Items and batches ---------------------------------------------------- */
+
+/* Bytes of the caller's, or of the buffer's where the buffer shows them. */
+typedef struct databuffer_item {
+	const void *data;
+	size_t len;
+} databuffer_item;
+
+/* Why a batch was cut. */
+#define DATABUFFER_TRIGGERS(X)                                                \
+	X(SIZE, "size")         /* the flush size was reached, or a batch insert needed the room */ \
+	X(BYTES, "bytes")       /* max_bytes was reached, or the next item would not fit */ \
+	X(INTERVAL, "interval") /* flush_interval + jitter passed since the last cut */ \
+	X(FLUSH, "flush")       /* databuffer_flush or databuffer_sync_flush */   \
+	X(STOP, "stop")         /* databuffer_stop */
+
+typedef enum databuffer_trigger {
+#define DATABUFFER_TRIGGER_ENUM(name, text) DATABUFFER_TRIGGER_##name,
+	DATABUFFER_TRIGGERS(DATABUFFER_TRIGGER_ENUM)
+#undef DATABUFFER_TRIGGER_ENUM
+	DATABUFFER_TRIGGER_COUNT
+} databuffer_trigger;
+
+/* "size", "bytes", "interval", "flush", "stop"; "unknown" for any other. */
+DATABUFFER_API const char *databuffer_trigger_name(databuffer_trigger trigger);
+
+/* What a handle_flush may answer besides 0, "all of it is flushed".
+ *
+ * DATABUFFER_RETRY, or any negative errno: transient. The batch is kept, and
+ * given again after a backoff. Any number not named here counts as this.
+ *
+ * DATABUFFER_REJECT: permanent. This batch, as it is, will never be taken. It
+ * is given again in halves, in order, until the items that are rejected alone
+ * have gone to handle_dead and all others are flushed. */
+enum {
+	DATABUFFER_RETRY = 1,
+	DATABUFFER_REJECT = 2
+};
+
+/* Writes a batch. Runs on a flusher thread (DATABUFFER_THREADS) or inside
+ * databuffer_work (DATABUFFER_MANUAL); for one partition at most
+ * `max_in_flight` at a time, for several partitions side by side. `meta` is
+ * `flush_meta`. Batch and items are valid until it returns.
+ *
+ * When it has not returned within `flush_timeout` it is late: the batch is
+ * cancelled (databuffer_batch_cancelled), the attempt counts as failed with
+ * DATABUFFER_ETIMEDOUT, and the partition goes on with other memory. Its
+ * answer still counts when it comes: 0 and the items are flushed; a failure,
+ * and only then the batch is tried again. So one batch never runs twice at
+ * once. If the buffer has stopped in the meantime its items are left over
+ * already, and the answer is ignored: such a handler may have written items
+ * that handle_left was given as well. */
+typedef int databuffer_flush_fn(databuffer_batch *batch, void *meta);
+
+/* The next item in order, walking once from the first to the last: 1, or 0 at
+ * the end. */
+DATABUFFER_API int databuffer_batch_next(databuffer_batch *batch, databuffer_item *item);
+/* Starts databuffer_batch_next over. */
+DATABUFFER_API void databuffer_batch_rewind(databuffer_batch *batch);
+/* Item i of databuffer_batch_size; { NULL, 0 } beyond. */
+DATABUFFER_API databuffer_item databuffer_batch_at(const databuffer_batch *batch, size_t i);
+/* How many items, and how many bytes they have together. */
+DATABUFFER_API size_t databuffer_batch_size(const databuffer_batch *batch);
+DATABUFFER_API size_t databuffer_batch_bytes(const databuffer_batch *batch);
+/* All items as one C array of databuffer_batch_size elements, if all have the
+ * same length (that of databuffer_batch_at(batch, 0)), aligned for any type of
+ * that size; else NULL. No copy where they stand side by side in memory, as
+ * with one inserting thread they do; gaps that several threads leave are closed
+ * by one copy, whose memory lasts as long as the batch (NULL if there is none). */
+DATABUFFER_API const void *databuffer_batch_array(databuffer_batch *batch);
+/* All items as databuffer_batch_size elements for writev(2); NULL without
+ * memory or items. Lasts as long as the batch. */
+DATABUFFER_API const struct iovec *databuffer_batch_iovec(databuffer_batch *batch);
+DATABUFFER_API unsigned databuffer_batch_partition(const databuffer_batch *batch);
+DATABUFFER_API databuffer_trigger databuffer_batch_trigger(const databuffer_batch *batch);
+/* The name of the buffer, or "". */
+DATABUFFER_API const char *databuffer_batch_name(const databuffer_batch *batch);
+/* 1 for the first time these items are given, one more for each failed time.
+ * A smaller piece of a rejected batch starts at 1 again. */
+DATABUFFER_API unsigned databuffer_batch_attempt(const databuffer_batch *batch);
+/* When the attempt is late: milliseconds on CLOCK_MONOTONIC (in a manual
+ * buffer, on the clock given to databuffer_work). INT64_MAX if never. */
+DATABUFFER_API int64_t databuffer_batch_deadline(const databuffer_batch *batch);
+/* 1 once nobody waits for this attempt any more: it is late, or the buffer has
+ * stopped. Worth asking in a long loop. */
+DATABUFFER_API int databuffer_batch_cancelled(const databuffer_batch *batch);
+/* What databuffer_sync_flush returns as `value` for this partition. */
+DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *value);
+/* Names an item that the sink will never take, with a sentence (copied, cut at
+ * 200 bytes; NULL: none). When the handler then answers 0, the named items go
+ * to handle_dead and all others count as flushed; when it answers
+ * DATABUFFER_REJECT, the named items go to handle_dead and the others are given
+ * again; on a transient answer the names are forgotten. 0, DATABUFFER_EINVAL
+ * for an index beyond the batch, or DATABUFFER_ENOMEM. */
+DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, const char *reason);
+
+/* Why an item reaches handle_dead or handle_left. */
+typedef struct databuffer_reason {
+	unsigned partition;
+	int status;       /* the handler's last answer; 0 if it was never asked */
+	unsigned attempts;/* how many times a handler was given its batch */
+	const char *text; /* a sentence, never NULL; valid during the call */
+} databuffer_reason;
+
+/* Takes one item that leaves the buffer without being flushed. The item is
+ * valid during the call. No lock is held. */
+typedef void databuffer_item_fn(const databuffer_item *item, const databuffer_reason *reason, void *meta);
+
+/* --- Options -------------------------------------------------------------- */
+
+typedef enum databuffer_flusher {
+	DATABUFFER_THREADS = 0, /* flusher threads of the library, started on demand */
+	DATABUFFER_MANUAL = 1   /* no threads: the program calls databuffer_work */
+} databuffer_flusher;
+
+typedef enum databuffer_log_level {
+	DATABUFFER_LOG_ERROR = 0,
+	DATABUFFER_LOG_WARNING = 1
+} databuffer_log_level;
+
+/* One line without a newline. May come from any thread; no lock is held. */
+typedef void databuffer_log_fn(databuffer_log_level level, const char *line, void *meta);
+
+/* Everything a buffer can be told. Numbers are int64_t all, so that a negative
+ * one can be seen and refused. The table that databuffer_options_at reads has
+ * for each: name, type, unit, default, range and a line of help. */
+typedef struct databuffer_options {
+	size_t struct_size;      /* set by databuffer_options_init; leave it */
+
+	const char *name;        /* unique in the process, or NULL; copied */
+	int64_t partitions;      /* how many, each filling and flushing apart */
+	int64_t max_size;        /* items in a batch */
+	int64_t max_size_jitter; /* up to so many items more, drawn for every batch */
+	int64_t max_bytes;       /* bytes in a batch, and the largest item */
+	int64_t max_in_flight;   /* flushes of a partition at one time; above 1, no order */
+	int64_t max_queued;      /* full batches a partition may keep beside these */
+	int64_t max_stuck;       /* late flushes that a partition goes on without */
+	int64_t flush_interval;  /* ms from one cut to the next; 0: none by time */
+	int64_t flush_jitter;    /* up to so many ms more, drawn every time */
+	int64_t flush_timeout;   /* ms a handler may take; 0: any time */
+	int64_t flush_empty;     /* 1: call the handler though nothing is held */
+	int64_t timeout;         /* ms an insert waits for room */
+	int64_t retry_min;       /* ms before the second attempt, at least */
+	int64_t retry_max;       /* ms between attempts, at most */
+	int64_t seed;            /* of the jitter; 0: another every time */
+	int64_t flusher;         /* a databuffer_flusher */
+
+	databuffer_flush_fn *handle_flush; /* required */
+	void *flush_meta;                  /* for all four handlers */
+	databuffer_item_fn *handle_dead;   /* each item rejected; NULL: counted and logged */
+	databuffer_item_fn *handle_left;   /* each item left at stop, on stop's thread; NULL: counted */
+	databuffer_log_fn *handle_log;     /* NULL: standard error */
+
+	/* Where databuffer_start and databuffer_options_set write the sentence
+	 * when they refuse; NULL: it goes to handle_log. */
+	char *error;
+	size_t error_size;
+} databuffer_options;
+
+/* Fills in the defaults for a struct of `size` bytes. Use databuffer_options_init. */
+DATABUFFER_API void databuffer_options_defaults(databuffer_options *options, size_t size);
+
+/* The defaults. Inline, so that the caller's own sizeof is recorded and an old
+ * program runs with a newer library. */
+static inline databuffer_options databuffer_options_init(void)
+{
+	databuffer_options options;
+	databuffer_options_defaults(&options, sizeof(options));
+	return options;
+}
+
+/* Sets one option from text: "max_size", "1000". Numbers may carry a suffix
+ * that fits their unit: k, M, G (1024 for bytes, 1000 for items), ms, s, m, h.
+ * "-" and "_" in names are the same. A `name` set this way is kept by the
+ * library for as long as the process lives. DATABUFFER_ENOENT for an unknown
+ * name, DATABUFFER_EINVAL for a value that is malformed or out of range; then
+ * nothing is changed, and the sentence says what would be right. */
+DATABUFFER_API int databuffer_options_set(databuffer_options *options, const char *name, const char *text);
+
+typedef enum databuffer_option_type {
+	DATABUFFER_OPTION_NUMBER,
+	DATABUFFER_OPTION_FLAG,
+	DATABUFFER_OPTION_CHOICE, /* `choices` has the words, by value, separated by "|" */
+	DATABUFFER_OPTION_TEXT
+} databuffer_option_type;
+
+/* One row of the table of options. */
+typedef struct databuffer_option {
+	const char *name;
+	databuffer_option_type type;
+	const char *unit;    /* "items", "bytes", "ms", or "" */
+	int64_t initial;     /* the default */
+	int64_t min, max;    /* the range, both ends allowed */
+	const char *choices; /* NULL unless a choice */
+	const char *help;    /* one line, no full stop */
+} databuffer_option;
+
+/* Row i of the table, NULL beyond the last. */
+DATABUFFER_API const databuffer_option *databuffer_options_at(size_t i);
+
+/* --- Start and stop --------------------------------------------------------- */
+
+/* Starts a buffer. The options are copied. DATABUFFER_EINVAL with a sentence
+ * (see `error`) for a bad option, DATABUFFER_EEXIST if the name is taken,
+ * DATABUFFER_ENOMEM, DATABUFFER_EAGAIN. */
+DATABUFFER_API int databuffer_start(databuffer **buf, const databuffer_options *options);
+
+/* Refuses further inserts, flushes what is held, cutting backoffs short, and
+ * frees the buffer. What is not flushed after `timeout_ms` goes item by item
+ * to handle_left, partition by partition, oldest first. Returns how many those
+ * were: 0 is the good end. The buffer is freed in every case but an error:
+ * DATABUFFER_EINVAL (NULL), DATABUFFER_ESTOPPED (a second stop),
+ * DATABUFFER_EDEADLK (from its own handler).
+ *
+ * After an answer above 0 a late handler may still run; it touches nothing of
+ * the caller's but its own `flush_meta`. */
+DATABUFFER_API int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms);
+
+/* The running buffer of that name, or NULL. Borrowed: it lives until its owner
+ * stops it. */
+DATABUFFER_API databuffer *databuffer_find(const char *name);
+
+/* --- Insert ----------------------------------------------------------------- */
+
+/* All inserts copy the bytes. All answer 0 or
+ *      DATABUFFER_ETIMEDOUT  no room came in time,
+ *      DATABUFFER_EMSGSIZE   an item is larger than max_bytes,
+ *      DATABUFFER_ESTOPPED, DATABUFFER_EINVAL, DATABUFFER_ENOMEM (a thread's
+ *      first insert into a buffer allocates; later ones never do),
+ * and then nothing was inserted. */
+
+/* Inserts one item into the next partition, round-robin for each thread; if
+ * that is full into another; if all are, waits up to the `timeout` option. */
+DATABUFFER_API int databuffer_insert(databuffer *buf, const void *data, size_t len);
+
+/* The same with a timeout of this call's own; 0: try. */
+DATABUFFER_API int databuffer_insert_timed(databuffer *buf, const void *data, size_t len, int64_t timeout_ms);
+
+/* Inserts into the partition that the key belongs to, and waits for that one
+ * only. Any number is a key; databuffer_hash makes one of bytes. */
+DATABUFFER_API int databuffer_insert_keyed(databuffer *buf, uint64_t key, const void *data, size_t len);
+DATABUFFER_API int databuffer_insert_keyed_timed(databuffer *buf, uint64_t key, const void *data, size_t len,
+                                                 int64_t timeout_ms);
+/* A 64-bit hash of bytes, the same on every machine and in every version. */
+DATABUFFER_API uint64_t databuffer_hash(const void *data, size_t len);
+
+/* Inserts n items into one partition, in order, together in one flush. What
+ * does not fit into what is left of the partition's batch starts a fresh one;
+ * more than a whole batch is cut into whole batches, in order.
+ *
+ * 0: all are inserted. Negative: none is. Above 0, only where they are more
+ * than one batch: the deadline passed in the middle (or the buffer stopped),
+ * and the first so many are inserted, the rest is not; as with write(2). */
+DATABUFFER_API int64_t databuffer_insert_batch(databuffer *buf, const databuffer_item *items, size_t n);
+DATABUFFER_API int64_t databuffer_insert_batch_timed(databuffer *buf, const databuffer_item *items, size_t n,
+                                                     int64_t timeout_ms);
+/* The same for n items of item_size bytes, side by side. */
+DATABUFFER_API int64_t databuffer_insert_array(databuffer *buf, const void *base, size_t n, size_t item_size);
+DATABUFFER_API int64_t databuffer_insert_array_timed(databuffer *buf, const void *base, size_t n,
+                                                     size_t item_size, int64_t timeout_ms);
+
+/* Room in the buffer that a thread writes into itself, saving the copy. */
+typedef struct databuffer_slot {
+	void *data; /* aligned for any type of this length */
+	size_t len;
+	void *internal_owner; /* the rest is the library's */
+	uint64_t internal_place;
+} databuffer_slot;
+
+/* Takes room for len bytes, as databuffer_insert would, waiting up to the
+ * `timeout` option. Write slot->data, then commit or abort, on the same thread.
+ * A thread may hold up to 8 slots of a buffer (DATABUFFER_EBUSY). A slot that
+ * is held delays no flush: a batch that is cut meanwhile goes without it, and
+ * commit then moves the item into the next one. */
+DATABUFFER_API int databuffer_reserve(databuffer *buf, size_t len, databuffer_slot *slot);
+/* Inserts what was written. 0, or, only if its batch was cut meanwhile, what
+ * databuffer_insert may answer. The slot is used up in every case. */
+DATABUFFER_API int databuffer_commit(databuffer_slot *slot);
+/* Gives the room back. 0, or DATABUFFER_EINVAL for a slot that is not held. */
+DATABUFFER_API int databuffer_abort(databuffer_slot *slot);
+
+/* --- Flush ------------------------------------------------------------------ */
+
+/* Starts a flush of every partition and returns. A backoff is cut short. */
+DATABUFFER_API int databuffer_flush(databuffer *buf);
+
+/* How one partition fared in a databuffer_sync_flush. */
+typedef struct databuffer_result {
+	unsigned partition;
+	size_t size;      /* items held when called, each of which has its outcome now */
+	int status;       /* 0: all flushed; DATABUFFER_REJECT: some went to handle_dead */
+	void *value;      /* the last databuffer_batch_set_result, or NULL */
+	int64_t duration; /* ms spent in the handler */
+} databuffer_result;
+
+/* Flushes every partition and waits until each item held at the time of the
+ * call has its outcome, transient failures being tried again as usual. Then
+ * writes the results of the first n_results partitions, in partition order
+ * (NULL if 0), and returns 0. DATABUFFER_ETIMEDOUT: not all have; they go on. */
+DATABUFFER_API int databuffer_sync_flush(databuffer *buf, databuffer_result *results, size_t n_results,
+                                         int64_t timeout_ms);
+
+/* --- Looking in --------------------------------------------------------------- */
+
+/* Shows every held item, in flight or not, partition by partition in order,
+ * without moving any. Each partition is shown as it was at one moment. A
+ * non-zero answer of `visit` ends the walk and is returned; else 0, or
+ * DATABUFFER_ENOMEM. Inserts and flushes go on meanwhile. */
+DATABUFFER_API int databuffer_dump(databuffer *buf,
+                                   int (*visit)(const databuffer_item *item, unsigned partition, void *ctx),
+                                   void *ctx);
+
+/* Items held: accepted, and without an outcome yet. 0 for NULL. */
+DATABUFFER_API size_t databuffer_size(databuffer *buf);
+
+typedef struct databuffer_partition_info {
+	const char *name;       /* of the buffer, or ""; lives as long as it */
+	unsigned partition;
+	size_t size;            /* items held: open, queued and in flight */
+	size_t bytes;           /* bytes they have together */
+	size_t flush_size;      /* at how many items the open batch is cut */
+	int64_t flush_interval; /* the options */
+	int64_t flush_jitter;
+	int64_t flush_timeout;
+	unsigned in_flight;     /* handlers running in time */
+	unsigned stuck;         /* handlers running late */
+	unsigned queued;        /* batches cut and waiting */
+	unsigned attempt;       /* failed attempts of the oldest batch */
+	int last_status;        /* what the last handler answered */
+	int64_t next_flush_ms;  /* until the cut by time; -1: none by time */
+	int64_t next_retry_ms;  /* until the backoff ends; -1: none */
+} databuffer_partition_info;
+
+/* Fills in the first n_infos partitions' records (NULL if 0); returns how many
+ * partitions there are. */
+DATABUFFER_API int databuffer_info(databuffer *buf, databuffer_partition_info *infos, size_t n_infos);
+
+/* Times of one kind, in nanoseconds, to within 1/16 of each. */
+typedef struct databuffer_latency {
+	uint64_t count, mean_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+} databuffer_latency;
+
+/* X(field, text): the counters of a buffer since its start. */
+#define DATABUFFER_COUNTERS(X)                                                \
+	X(inserted, "items accepted")                                         \
+	X(held, "items accepted that have no outcome yet")                    \
+	X(flushed, "items that a handler took")                               \
+	X(dead, "items rejected alone, or named by databuffer_batch_fail")    \
+	X(dropped, "items given up by an overflow policy")                    \
+	X(left, "items left over at stop")                                    \
+	X(held_bytes, "bytes of the held items")                              \
+	X(flushed_bytes, "bytes of the flushed items")                        \
+	X(batches, "batches cut that had their last item's outcome")          \
+	X(attempts, "calls of handle_flush")                                  \
+	X(failures, "calls of handle_flush that failed for now")              \
+	X(rejects, "calls of handle_flush that failed for good")              \
+	X(timeouts, "calls of handle_flush that were late")                   \
+	X(waits, "inserts that waited for room")                              \
+	X(refused, "inserts that failed for want of room in time")
+
+typedef struct databuffer_stats {
+#define DATABUFFER_COUNTER_FIELD(field, text) uint64_t field;
+	DATABUFFER_COUNTERS(DATABUFFER_COUNTER_FIELD)
+#undef DATABUFFER_COUNTER_FIELD
+	databuffer_latency flush; /* calls of handle_flush */
+} databuffer_stats_t;
+
+/* Reads the counters. Each partition's are of one moment, so that
+ * inserted == held + flushed + dead + dropped + left in every answer. (In C++,
+ * and beside the function in C, the type is `struct databuffer_stats` or
+ * `databuffer_stats_t`.) */
+DATABUFFER_API int databuffer_stats(databuffer *buf, struct databuffer_stats *stats);
+
+/* --- Telemetry ------------------------------------------------------------------ */
+
+/* X(name, bit, text) */
+#define DATABUFFER_EVENTS(X)                                                  \
+	X(INSERT_START, 1, "an insert begins")                                \
+	X(INSERT_STOP, 2, "an insert was accepted")                           \
+	X(INSERT_EXCEPTION, 4, "an insert was refused")                       \
+	X(FLUSH_START, 8, "a handler is about to run")                        \
+	X(FLUSH_STOP, 16, "a handler answered 0")                             \
+	X(FLUSH_EXCEPTION, 32, "a handler answered anything else, or is late")
+
+typedef enum databuffer_event_kind {
+#define DATABUFFER_EVENT_ENUM(name, bit, text) DATABUFFER_##name = (bit),
+	DATABUFFER_EVENTS(DATABUFFER_EVENT_ENUM)
+#undef DATABUFFER_EVENT_ENUM
+	DATABUFFER_EVENTS_ALL = 63
+} databuffer_event_kind;
+
+typedef struct databuffer_event {
+	databuffer_event_kind kind;
+	const char *buffer;         /* its name, or "" */
+	unsigned partition;         /* of an insert: the one that took it, or was tried last */
+	size_t size;                /* items in the insert or the batch */
+	size_t bytes;
+	databuffer_trigger trigger; /* of a flush */
+	unsigned attempt;           /* of a flush: 1 the first time */
+	int64_t duration_ns;        /* of the stop and exception kinds; 0 at a start */
+	int64_t system_time_ns;     /* since 1970, UTC */
+	int status;                 /* 0, or what failed: an error, or the handler's answer */
+} databuffer_event;
+
+/* Runs on the thread that the event happens on; no lock is held. The event is
+ * valid during the call. A slow one slows that thread down. */
+typedef void databuffer_telemetry_fn(const databuffer_event *event, void *ctx);
+
+/* Calls `fn` for the events of every buffer of the process whose bits are in
+ * `events`. Any number may be attached, each under an id of its own (copied).
+ * 0, DATABUFFER_EEXIST, DATABUFFER_EINVAL (no id, no function, or bits that
+ * are no event's), DATABUFFER_ENOMEM. Clocks are read only for those that are
+ * attached; with none, an insert pays nothing. */
+DATABUFFER_API int databuffer_telemetry_attach(const char *id, unsigned events, databuffer_telemetry_fn *fn,
+                                               void *ctx);
+/* Ends that. When it returns, fn runs nowhere any more, unless it is fn itself
+ * (or another handler of events) that calls. 0 or DATABUFFER_ENOENT. */
+DATABUFFER_API int databuffer_telemetry_detach(const char *id);
+
+/* --- A program's own loop: DATABUFFER_MANUAL -------------------------------------- */
+
+/* A manual buffer has no threads. Its clock is the `now_ms` that the program
+ * passes, any that never goes back. Inserts may come from any threads, but only
+ * databuffer_work flushes, so that an insert that waits waits for another
+ * thread's work: single-threaded programs use a timeout of 0. */
+
+/* Does what is due at now_ms: cuts by time, late flushes, handlers. Returns how
+ * many handlers it ran. One thread at a time. */
+DATABUFFER_API int databuffer_work(databuffer *buf, int64_t now_ms);
+/* When databuffer_work has something to do next if nothing is inserted:
+ * milliseconds on the program's clock, at once if in the past; INT64_MAX: never. */
+DATABUFFER_API int64_t databuffer_next_deadline(databuffer *buf);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
