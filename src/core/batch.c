@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/* The batch accessors, and the judging of answers. */
+#include "core/batch.h"
+
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "core/debug.h"
+#include "core/segment.h"
+
+databuffer_item batch_item(const struct segment *segment, uint32_t slot)
+{
+	uint64_t entry = atomic_load_explicit(&segment->index[slot], memory_order_relaxed);
+	return (databuffer_item){ segment->arena + slot_offset(entry), slot_len(entry) };
+}
+
+static uint64_t bytes_between(const struct segment *segment, uint32_t from, uint32_t to)
+{
+	uint64_t bytes = 0;
+	for (uint32_t slot = from; slot < to; slot++)
+		bytes += batch_item(segment, slot).len;
+	return bytes;
+}
+
+/* --- For the handler ------------------------------------------------------------- */
+
+int databuffer_batch_next(databuffer_batch *batch, databuffer_item *item)
+{
+	if (!batch || !item || batch->cursor >= batch->to)
+		return 0;
+	*item = batch_item(batch->segment, batch->cursor++);
+	return 1;
+}
+
+void databuffer_batch_rewind(databuffer_batch *batch)
+{
+	if (batch)
+		batch->cursor = batch->from;
+}
+
+databuffer_item databuffer_batch_at(const databuffer_batch *batch, size_t i)
+{
+	if (!batch || i >= batch->to - batch->from)
+		return (databuffer_item){ NULL, 0 };
+	return batch_item(batch->segment, batch->from + (uint32_t)i);
+}
+
+size_t databuffer_batch_size(const databuffer_batch *batch)
+{
+	return batch ? batch->to - batch->from : 0;
+}
+
+size_t databuffer_batch_bytes(const databuffer_batch *batch)
+{
+	if (!batch)
+		return 0;
+	if (batch->from == 0 && batch->to == batch->segment->settled)
+		return batch->segment->bytes;
+	return bytes_between(batch->segment, batch->from, batch->to);
+}
+
+const void *databuffer_batch_array(databuffer_batch *batch)
+{
+	if (!batch || batch->to == batch->from)
+		return NULL;
+	const struct segment *segment = batch->segment;
+	databuffer_item first = batch_item(segment, batch->from);
+	bool contiguous = true;
+	for (uint32_t slot = batch->from; slot < batch->to; slot++) {
+		databuffer_item item = batch_item(segment, slot);
+		if (item.len != first.len)
+			return NULL;
+		if (item.data != (const char *)first.data + (size_t)(slot - batch->from) * first.len)
+			contiguous = false;
+	}
+	if (contiguous)
+		return first.data;
+	if (batch->array)
+		return batch->array;
+	char *at = batch->array = malloc((batch->to - batch->from) * first.len);
+	for (uint32_t slot = batch->from; at && slot < batch->to; slot++, at += first.len)
+		memcpy(at, batch_item(segment, slot).data, first.len);
+	return batch->array;
+}
+
+const struct iovec *databuffer_batch_iovec(databuffer_batch *batch)
+{
+	if (!batch || batch->to == batch->from || batch->iovec)
+		return batch ? batch->iovec : NULL;
+	struct iovec *iovec = batch->iovec = malloc((batch->to - batch->from) * sizeof(*iovec));
+	for (uint32_t slot = batch->from; iovec && slot < batch->to; slot++, iovec++) {
+		uint64_t entry = atomic_load_explicit(&batch->segment->index[slot], memory_order_relaxed);
+		*iovec = (struct iovec){ batch->segment->arena + slot_offset(entry), slot_len(entry) };
+	}
+	return batch->iovec;
+}
+
+unsigned databuffer_batch_partition(const databuffer_batch *batch)
+{
+	return batch ? batch->partition : 0;
+}
+
+databuffer_trigger databuffer_batch_trigger(const databuffer_batch *batch)
+{
+	return batch ? batch->trigger : DATABUFFER_TRIGGER_COUNT;
+}
+
+const char *databuffer_batch_name(const databuffer_batch *batch)
+{
+	return batch ? batch->name : "";
+}
+
+unsigned databuffer_batch_attempt(const databuffer_batch *batch)
+{
+	return batch ? batch->attempt : 0;
+}
+
+int64_t databuffer_batch_deadline(const databuffer_batch *batch)
+{
+	if (!batch || batch->deadline_ns == PORT_NEVER)
+		return INT64_MAX;
+	return batch->deadline_ns / PORT_NS_PER_MS;
+}
+
+int databuffer_batch_cancelled(const databuffer_batch *batch)
+{
+	return batch ? atomic_load_explicit(&batch->cancelled, memory_order_relaxed) : 0;
+}
+
+void databuffer_batch_set_result(databuffer_batch *batch, void *value)
+{
+	if (batch)
+		batch->value = value;
+}
+
+/* The array of named items grows by doubling. */
+static struct batch_dead *add_dead(struct databuffer_batch *batch)
+{
+	if (batch->dead_count == batch->dead_room) {
+		uint32_t room = batch->dead_room ? batch->dead_room * 2 : 4;
+		struct batch_dead *dead = realloc(batch->dead, room * sizeof(*dead));
+		if (!dead)
+			return NULL;
+		batch->dead = dead;
+		batch->dead_room = room;
+	}
+	return &batch->dead[batch->dead_count++];
+}
+
+static void fill_dead(struct batch_dead *dead, const struct databuffer_batch *batch, uint32_t i, const char *text)
+{
+	dead->entry = atomic_load_explicit(&batch->segment->index[batch->from + i], memory_order_relaxed);
+	dead->i = i;
+	size_t len = strnlen(text, BATCH_REASON_SIZE - 1);
+	memcpy(dead->text, text, len);
+	dead->text[len] = '\0';
+}
+
+int databuffer_batch_fail(databuffer_batch *batch, size_t i, const char *reason)
+{
+	if (!batch || i >= batch->to - batch->from)
+		return DATABUFFER_EINVAL;
+	struct batch_dead *dead = NULL;
+	/* Naming an item again replaces what was said of it. Handlers mostly name
+	 * items in order, so the last is the first to look at. */
+	for (uint32_t known = batch->dead_count; known-- > 0 && !dead && batch->dead[known].i >= i;)
+		if (batch->dead[known].i == i)
+			dead = &batch->dead[known];
+	if (!dead)
+		dead = add_dead(batch);
+	if (!dead)
+		return DATABUFFER_ENOMEM;
+	fill_dead(dead, batch, (uint32_t)i, reason ? reason : "the handler named it");
+	/* Kept in the order of the items, whatever the order of the calls. */
+	for (; dead > batch->dead && dead[-1].i > dead->i; dead--) {
+		struct batch_dead swap = dead[-1];
+		dead[-1] = dead[0];
+		dead[0] = swap;
+	}
+	return 0;
+}
+
+/* --- For the flusher --------------------------------------------------------------- */
+
+void batch_init(struct databuffer_batch *batch, struct segment *segment, uint32_t count, databuffer_trigger trigger)
+{
+	memset(batch, 0, sizeof(*batch));
+	batch->segment = segment;
+	batch->name = "";
+	batch->trigger = trigger;
+	batch->to = batch->end = count;
+	batch->stride = count;
+}
+
+void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns)
+{
+	batch->attempt++;
+	batch->calls++;
+	batch->cursor = batch->from;
+	batch->deadline_ns = deadline_ns;
+	batch->dead_count = 0;
+	atomic_store_explicit(&batch->cancelled, 0, memory_order_relaxed);
+}
+
+void batch_finish(struct databuffer_batch *batch)
+{
+	free(batch->dead);
+	free(batch->array);
+	free(batch->iovec);
+	batch->dead = NULL;
+	batch->array = NULL;
+	batch->iovec = NULL;
+	batch->dead_count = batch->dead_room = 0;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Sets `to` for the next call. */
+static void choose_next(struct databuffer_batch *batch)
+{
+	batch->attempt = 0;
+	if (batch->bad_end > batch->from) {
+		uint32_t suspects = batch->bad_end - batch->from;
+		batch->to = batch->from + (suspects > 1 ? suspects / 2 : 1);
+	} else {
+		batch->to = batch->from + smaller(batch->stride, batch->end - batch->from);
+	}
+}
+
+/* Items [from, to) have their outcome. */
+static void settle(struct databuffer_batch *batch)
+{
+	batch->from = batch->to;
+	choose_next(batch);
+}
+
+/* Takes the named items out of the segment's index, so that [from, to) are the
+ * others. The entries above move down with them. */
+static void take_out_named(struct databuffer_batch *batch)
+{
+	struct segment *segment = batch->segment;
+	uint32_t to = batch->from, named = 0;
+	for (uint32_t from = batch->from; from < batch->end; from++) {
+		if (named < batch->dead_count && batch->from + batch->dead[named].i == from) {
+			named++;
+			continue;
+		}
+		atomic_store_explicit(&segment->index[to++],
+		                      atomic_load_explicit(&segment->index[from], memory_order_relaxed),
+		                      memory_order_relaxed);
+	}
+	batch->to -= named;
+	batch->end -= named;
+	batch->bad_end = 0;
+	batch->attempt = 0;
+	segment->settled -= named;
+	if (batch->to == batch->from)
+		settle(batch);
+}
+
+/* One item rejected alone. The first says nothing of the next; from then on
+ * twice the distance of the last two is a fair number to try at once, wherever
+ * the bad ones stand. */
+static void found_bad(struct databuffer_batch *batch)
+{
+	if (batch->last_bad > 0)
+		batch->stride = 2 * (batch->to - batch->last_bad);
+	else
+		batch->stride = batch->end;
+	batch->last_bad = batch->to;
+	batch->bad_end = 0;
+	settle(batch);
+}
+
+struct verdict batch_judge(struct databuffer_batch *batch, int answer)
+{
+	struct verdict verdict = { 0 };
+	uint32_t count = batch->to - batch->from;
+	bool rejected = answer == DATABUFFER_REJECT;
+	if (answer != 0 && !rejected) {
+		verdict.transient = true;
+		batch->dead_count = 0;
+		return verdict;
+	}
+
+	if (rejected && count == 1 && batch->dead_count == 0) {
+		struct batch_dead *dead = add_dead(batch);
+		if (!dead) {
+			/* Without memory to say so the item waits, and is asked again. */
+			verdict.transient = true;
+			return verdict;
+		}
+		fill_dead(dead, batch, 0, "the handler rejected it");
+	}
+	verdict.dead = batch->dead_count;
+	for (uint32_t i = 0; i < batch->dead_count; i++)
+		verdict.dead_bytes += slot_len(batch->dead[i].entry);
+
+	if (!rejected) {
+		verdict.flushed = count - verdict.dead;
+		verdict.flushed_bytes = databuffer_batch_bytes(batch) - verdict.dead_bytes;
+		if (batch->stride < batch->end)
+			batch->stride *= 2; /* no bad one for so long */
+		settle(batch);
+	} else if (count == 1) {
+		found_bad(batch);
+	} else if (verdict.dead > 0) {
+		uint64_t whole = batch->segment->bytes;
+		take_out_named(batch);
+		batch->segment->bytes = whole - verdict.dead_bytes;
+	} else if (count == 0) {
+		settle(batch); /* an empty batch, rejected */
+	} else {
+		batch->bad_end = batch->to;
+		choose_next(batch);
+	}
+	ASSERT(batch->from <= batch->to && batch->to <= batch->end);
+	return verdict;
+}
+
+bool batch_is_done(const struct databuffer_batch *batch)
+{
+	return batch->from == batch->end;
+}
+
+uint32_t batch_left(const struct databuffer_batch *batch)
+{
+	return batch->end - batch->from;
+}

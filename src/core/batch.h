@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A batch as its handler sees it: items [from, to) of a sealed segment, and what
+ * the handler said of them. One per segment, in it.
+ *
+ * A batch starts as all the segment's items. When it is rejected it shrinks to
+ * a prefix of what is left (see batch_judge); as prefixes are settled, `from`
+ * moves up until it meets `end`.
+ *
+ *      0 <= from <= to <= end <= the segment's settled slots
+ */
+#ifndef DATABUFFER_CORE_BATCH_H
+#define DATABUFFER_CORE_BATCH_H
+
+#include <stdbool.h>
+
+#include <databuffer.h>
+
+struct segment;
+
+#define BATCH_REASON_SIZE 201
+
+/* An item that is to go to handle_dead: where it is, and why. */
+struct batch_dead {
+	uint64_t entry;
+	uint32_t i; /* its number in the batch when it was named */
+	char text[BATCH_REASON_SIZE];
+};
+
+struct databuffer_batch {
+	struct segment *segment;
+	const char *name; /* the buffer's */
+	unsigned partition;
+	databuffer_trigger trigger;
+	uint32_t from, to, end;
+	uint32_t cursor;      /* of databuffer_batch_next */
+
+	/* Bisecting. Items [from, bad_end) are known to hold one that is rejected;
+	 * bad_end <= from when nothing is known. `stride` is how many to try at once
+	 * when nothing is known: about the distance of one bad item from the next. */
+	uint32_t bad_end;
+	uint32_t stride;
+	uint32_t last_bad;    /* one past the last item found bad; 0: none yet */
+
+	unsigned attempt;     /* of these very items */
+	unsigned calls;       /* of the handler, for any of the segment's items */
+	int64_t deadline_ns;
+	_Atomic int cancelled;
+	void *value;
+
+	/* What the handler named in this call. */
+	struct batch_dead *dead;
+	uint32_t dead_count, dead_room;
+
+	/* Memory that lasts as long as the handler's call. */
+	void *array;
+	struct iovec *iovec;
+};
+
+void batch_init(struct databuffer_batch *batch, struct segment *segment, uint32_t count, databuffer_trigger trigger);
+
+/* Readies it for a call of the handler, and cleans up after the call's verdict
+ * has been carried out. */
+void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns);
+void batch_finish(struct databuffer_batch *batch);
+
+/* What an answer comes to. Bytes and counts are of this call. */
+struct verdict {
+	bool transient;        /* the same items again, after a backoff */
+	uint32_t flushed;
+	uint64_t flushed_bytes;
+	uint32_t dead;         /* batch->dead[0..dead) go to handle_dead */
+	uint64_t dead_bytes;
+};
+
+/* Applies the handler's answer: moves from/to on to what comes next. A rejected
+ * batch of more than one item is tried in halves, the first half first; what is
+ * flushed and what is found bad is settled at once, so that order holds. With k
+ * bad items among n this takes about k*log2(n/k) + 2k calls. */
+struct verdict batch_judge(struct databuffer_batch *batch, int answer);
+
+/* Whether every item has its outcome. */
+bool batch_is_done(const struct databuffer_batch *batch);
+
+/* Items without an outcome. */
+uint32_t batch_left(const struct databuffer_batch *batch);
+
+/* Item at entry `slot` of the segment. */
+databuffer_item batch_item(const struct segment *segment, uint32_t slot);
+
+#endif

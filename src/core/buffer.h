@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A buffer from the inside: its partitions, who may use it, and how long it
+ * lives. The public functions are in databuffer.c, insert.c, reserve.c, sync.c,
+ * look.c and manual.c. Each enters, and the buffer's insides stay until it
+ * leaves; so do they while a flusher, the supervisor or a reserved slot retains
+ * them.
+ *
+ * Locks, in the order in which they may be taken:
+ *
+ *      registry  >  a partition  >  supervisor, flusher pool, telemetry, times
+ *
+ * No lock is held while a handler of the program's runs.
+ *
+ * The struct itself outlives its insides for a while (registry.h), so that a
+ * call on a stopped buffer finds `state` and nothing else.
+ */
+#ifndef DATABUFFER_CORE_BUFFER_H
+#define DATABUFFER_CORE_BUFFER_H
+
+#include "base/histogram.h"
+#include "core/partition.h"
+
+enum buffer_state {
+	BUFFER_RUNNING,
+	BUFFER_STOPPING, /* inserts are refused */
+	BUFFER_STOPPED   /* everything is */
+};
+
+struct databuffer {
+	_Atomic uint32_t state;
+	/* Calls inside, references, and one for the time until stop returns. Who
+	 * makes it 0 frees the insides. */
+	_Atomic uint32_t users;
+
+	/* What waiting inserts sleep on: `room` moves when there may be room. */
+	_Atomic uint32_t room;
+	_Atomic uint32_t room_waiters;
+	/* What sync_flush and stop sleep on: `settled` moves when a batch has left. */
+	_Atomic uint32_t settled;
+	_Atomic uint32_t settled_waiters;
+
+	databuffer_options options; /* complete; name is ours */
+	struct partition *partitions;
+	unsigned partition_count;
+	bool fenced;
+
+	pthread_mutex_t times_lock;
+	struct histogram flush_times;
+	_Atomic uint64_t waits, refused;
+	_Atomic int64_t quiet_until_ns; /* when the next warning of a failed flush may be logged */
+	_Atomic int64_t manual_now_ns;
+	_Atomic bool working;           /* inside databuffer_work */
+
+	bool watched;                   /* by the supervisor, under its lock */
+
+	/* The registry's. */
+	struct list link;
+	struct list producers;
+	unsigned producer_count;        /* that there have ever been */
+};
+
+/* --- Users -------------------------------------------------------------------- */
+
+/* Begins a call: 0, DATABUFFER_EINVAL for NULL, DATABUFFER_ESTOPPED. The same
+ * thread ends it. */
+int buffer_enter(struct databuffer *buf);
+void buffer_leave(struct databuffer *buf);
+
+/* A reference beyond the call, by who is inside or has one; ended by any thread. */
+void buffer_retain(struct databuffer *buf);
+void buffer_release(struct databuffer *buf);
+
+/* --- Time ----------------------------------------------------------------------- */
+
+bool buffer_is_manual(const struct databuffer *buf);
+int64_t buffer_now_ns(const struct databuffer *buf);
+
+/* A call's deadline, on the system's clock also in a manual buffer: negative
+ * means the `timeout` option. */
+int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms);
+
+/* --- What partitions ask for ------------------------------------------------------- */
+
+/* Unlocks the partition and does what is to be done. */
+void buffer_unlock(struct partition *partition, unsigned todo);
+
+/* Has inserts that wait look again. */
+void buffer_wake_room(struct databuffer *buf);
+void buffer_wake_settled(struct databuffer *buf);
+
+/* Sleeps until *word has moved on from `seen`; false when the deadline is past. */
+bool buffer_wait(_Atomic uint32_t *word, _Atomic uint32_t *waiters, uint32_t seen, int64_t deadline_ns);
+
+/* In a child after fork. */
+void buffer_reset(struct databuffer *buf);
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a buffer: start, stop, and the guests that keep it alive. */
+#include "core/buffer.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "core/debug.h"
+#include "core/flusher.h"
+#include "core/log.h"
+#include "core/options.h"
+#include "core/producer.h"
+#include "core/registry.h"
+#include "core/supervisor.h"
+
+/* --- Users ---------------------------------------------------------------------------- */
+
+static void free_insides(struct databuffer *buf)
+{
+	for (unsigned i = 0; i < buf->partition_count; i++)
+		partition_fini(&buf->partitions[i]);
+	free(buf->partitions);
+	pthread_mutex_destroy(&buf->times_lock);
+	free((char *)(uintptr_t)buf->options.name);
+	registry_retire(buf);
+}
+
+/* How many calls the thread is in: those that a fork carries into the child. */
+static _Thread_local uint32_t calls;
+
+int buffer_enter(struct databuffer *buf)
+{
+	if (!buf)
+		return DATABUFFER_EINVAL;
+	/* From 0 there is no way back up: the insides are going or gone. */
+	uint32_t users = atomic_load_explicit(&buf->users, memory_order_relaxed);
+	do {
+		if (users == 0)
+			return DATABUFFER_ESTOPPED;
+	} while (!atomic_compare_exchange_weak_explicit(&buf->users, &users, users + 1, memory_order_acquire,
+	                                                memory_order_relaxed));
+	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED) {
+		buffer_release(buf);
+		return DATABUFFER_ESTOPPED;
+	}
+	calls++;
+	return 0;
+}
+
+void buffer_leave(struct databuffer *buf)
+{
+	calls--;
+	buffer_release(buf);
+}
+
+void buffer_retain(struct databuffer *buf)
+{
+	atomic_fetch_add_explicit(&buf->users, 1, memory_order_relaxed);
+}
+
+void buffer_release(struct databuffer *buf)
+{
+	if (atomic_fetch_sub_explicit(&buf->users, 1, memory_order_acq_rel) == 1)
+		free_insides(buf);
+}
+
+/* --- Time -------------------------------------------------------------------------------- */
+
+bool buffer_is_manual(const struct databuffer *buf)
+{
+	return buf->options.flusher == DATABUFFER_MANUAL;
+}
+
+int64_t buffer_now_ns(const struct databuffer *buf)
+{
+	if (buffer_is_manual(buf))
+		return atomic_load_explicit(&buf->manual_now_ns, memory_order_relaxed);
+	return port_now_ns();
+}
+
+int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms)
+{
+	return port_deadline_ns(port_now_ns(), timeout_ms < 0 ? buf->options.timeout : timeout_ms);
+}
+
+/* --- Waiting ------------------------------------------------------------------------------- */
+
+/* A waiter counts itself, then looks at the word (in the kernel); a waker moves
+ * the word, then looks for waiters. Each stands a store before a load, so both
+ * are sequentially consistent, and one of the two sees the other. */
+bool buffer_wait(_Atomic uint32_t *word, _Atomic uint32_t *waiters, uint32_t seen, int64_t deadline_ns)
+{
+	atomic_fetch_add_explicit(waiters, 1, memory_order_seq_cst);
+	bool in_time = port_wait(word, seen, deadline_ns);
+	atomic_fetch_sub_explicit(waiters, 1, memory_order_relaxed);
+	return in_time;
+}
+
+static void wake(_Atomic uint32_t *word, _Atomic uint32_t *waiters)
+{
+	atomic_fetch_add_explicit(word, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(waiters, memory_order_seq_cst) > 0)
+		port_wake(word, INT_MAX);
+}
+
+void buffer_wake_room(struct databuffer *buf)
+{
+	wake(&buf->room, &buf->room_waiters);
+}
+
+void buffer_wake_settled(struct databuffer *buf)
+{
+	wake(&buf->settled, &buf->settled_waiters);
+}
+
+void buffer_unlock(struct partition *partition, unsigned todo)
+{
+	struct databuffer *buf = partition->buffer;
+	ASSERT(partition_is_valid(partition));
+	/* No thread to be had: again in a while, by way of the supervisor. */
+	if ((todo & TODO_FLUSH) && !buffer_is_manual(buf) && !partition->submitted && !flusher_submit(partition))
+		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
+	supervisor_arm(partition, partition_deadline(partition));
+	pthread_mutex_unlock(&partition->lock);
+	if (todo & TODO_ROOM)
+		buffer_wake_room(buf);
+	if (todo & TODO_SETTLED)
+		buffer_wake_settled(buf);
+}
+
+/* --- Start ---------------------------------------------------------------------------------- */
+
+static int init_partitions(struct databuffer *buf, int64_t now_ns)
+{
+	const databuffer_options *o = &buf->options;
+	uint64_t seed = o->seed ? (uint64_t)o->seed : port_entropy();
+	for (; buf->partition_count < (unsigned)o->partitions; buf->partition_count++) {
+		unsigned i = buf->partition_count;
+		int rc = partition_init(&buf->partitions[i], buf, i, o->name ? o->name : "", o, seed + i,
+		                        buf->fenced, now_ns);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static struct databuffer *create(const databuffer_options *options)
+{
+	struct databuffer *buf = calloc(1, sizeof(*buf));
+	if (!buf)
+		return NULL;
+	buf->options = *options;
+	buf->options.error = NULL; /* the caller's memory, for the time of the call */
+	buf->options.name = options->name ? strdup(options->name) : NULL;
+	void *partitions = NULL;
+	size_t size = (size_t)options->partitions * sizeof(struct partition);
+	if ((options->name && !buf->options.name) || posix_memalign(&partitions, PORT_CACHE_LINE, size) != 0) {
+		free((char *)(uintptr_t)buf->options.name);
+		free(buf);
+		return NULL;
+	}
+	buf->partitions = partitions;
+	buf->fenced = !port_has_barrier();
+	pthread_mutex_init(&buf->times_lock, NULL);
+	histogram_init(&buf->flush_times);
+	list_init(&buf->link);
+	list_init(&buf->producers);
+	atomic_init(&buf->users, 1);
+	return buf;
+}
+
+int databuffer_start(databuffer **out, const databuffer_options *options)
+{
+	databuffer_options full;
+	if (!out) {
+		options_refuse(options, "databuffer_start needs a place to put the buffer; the first argument is NULL");
+		return DATABUFFER_EINVAL;
+	}
+	int rc = options_check(options, &full);
+	if (rc != 0)
+		return rc;
+	struct databuffer *buf = create(&full);
+	if (!buf)
+		return DATABUFFER_ENOMEM;
+	rc = init_partitions(buf, buffer_now_ns(buf));
+	if (rc == 0 && !buffer_is_manual(buf))
+		rc = supervisor_add(buf);
+	if (rc == 0) {
+		rc = registry_add(buf);
+		if (rc == DATABUFFER_EEXIST)
+			options_refuse(options, "name is '%s', but a buffer of that name is running in this process",
+			               full.name);
+	}
+	if (rc != 0) {
+		supervisor_remove(buf);
+		atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_relaxed);
+		buffer_release(buf);
+		return rc;
+	}
+	*out = buf;
+	return 0;
+}
+
+/* --- Stop -------------------------------------------------------------------------------------- */
+
+static bool is_empty(struct databuffer *buf)
+{
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		struct partition *partition = &buf->partitions[i];
+		pthread_mutex_lock(&partition->lock);
+		bool empty = partition_is_empty(partition);
+		pthread_mutex_unlock(&partition->lock);
+		if (!empty)
+			return false;
+	}
+	return true;
+}
+
+static void flush_all(struct databuffer *buf, int64_t deadline_ns)
+{
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		struct partition *partition = &buf->partitions[i];
+		pthread_mutex_lock(&partition->lock);
+		unsigned todo = partition_flush(partition, DATABUFFER_TRIGGER_STOP, buffer_now_ns(buf));
+		buffer_unlock(partition, todo);
+	}
+	buffer_wake_room(buf); /* inserts that wait are refused */
+	for (;;) {
+		uint32_t seen = atomic_load_explicit(&buf->settled, memory_order_seq_cst);
+		if (is_empty(buf) || port_now_ns() >= deadline_ns)
+			return;
+		if (buffer_is_manual(buf)) {
+			/* Nobody else does the work, and the program's clock stands still
+			 * while it is in here: let it run at the pace of the system's. */
+			databuffer_work(buf, buffer_now_ns(buf) / PORT_NS_PER_MS + 1);
+			port_wait(&buf->settled, atomic_load_explicit(&buf->settled, memory_order_relaxed),
+			          port_deadline_ns(port_now_ns(), 1));
+			continue;
+		}
+		buffer_wait(&buf->settled, &buf->settled_waiters, seen, deadline_ns);
+	}
+}
+
+/* Hands what could not be flushed to handle_left; returns how many items. */
+static int64_t give_back(struct databuffer *buf)
+{
+	int64_t count = 0;
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		struct partition *partition = &buf->partitions[i];
+		struct list left, *node;
+		list_init(&left);
+		pthread_mutex_lock(&partition->lock);
+		partition_abandon(partition, &left);
+		pthread_mutex_unlock(&partition->lock);
+		LIST_FOREACH(node, &left)
+		{
+			struct segment *segment = LIST_ENTRY(node, struct segment, link);
+			databuffer_reason reason = {
+				.partition = i,
+				.status = segment->batch.calls > 0 ? DATABUFFER_ETIMEDOUT : 0,
+				.attempts = segment->batch.calls,
+				.text = segment->batch.calls > 0 ?
+				                "the buffer stopped before a flush of it succeeded" :
+				                "the buffer stopped before it could be flushed",
+			};
+			for (uint32_t slot = segment->batch.from; slot < segment->batch.end; slot++, count++) {
+				databuffer_item item = batch_item(segment, slot);
+				if (buf->options.handle_left)
+					buf->options.handle_left(&item, &reason, buf->options.flush_meta);
+			}
+		}
+	}
+	if (count > 0 && !buf->options.handle_left)
+		log_line(&buf->options, DATABUFFER_LOG_WARNING,
+		         "buffer '%s' stopped with %lld items left over; set handle_left to keep such items",
+		         buf->options.name ? buf->options.name : "", (long long)count);
+	return count;
+}
+
+int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
+{
+	if (buf && flusher_current() == buf)
+		return DATABUFFER_EDEADLK;
+	int rc = buffer_enter(buf);
+	if (rc != 0)
+		return rc;
+	uint32_t running = BUFFER_RUNNING;
+	if (!atomic_compare_exchange_strong_explicit(&buf->state, &running, BUFFER_STOPPING, memory_order_acq_rel,
+	                                             memory_order_relaxed)) {
+		buffer_leave(buf);
+		return DATABUFFER_ESTOPPED;
+	}
+	flush_all(buf, buffer_deadline_ns(buf, timeout_ms));
+	int64_t left = give_back(buf);
+	supervisor_remove(buf);
+	registry_remove(buf);
+	atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_seq_cst);
+	buffer_wake_room(buf);
+	buffer_wake_settled(buf);
+	buffer_leave(buf);
+	buffer_release(buf); /* the reference of databuffer_start */
+	return left;
+}
+
+void buffer_reset(struct databuffer *buf)
+{
+	for (unsigned i = 0; i < buf->partition_count; i++)
+		partition_reset(&buf->partitions[i], buffer_now_ns(buf));
+	histogram_init(&buf->flush_times);
+	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);
+	atomic_store_explicit(&buf->refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&buf->room_waiters, 0, memory_order_relaxed);
+	atomic_store_explicit(&buf->settled_waiters, 0, memory_order_relaxed);
+	/* Only the calling thread lives on, and may be in a call, on whichever
+	 * buffer: then this one is kept for ever, rather than freed under it. */
+	atomic_store_explicit(&buf->users, 1 + calls, memory_order_relaxed);
+	atomic_store_explicit(&buf->state, BUFFER_RUNNING, memory_order_relaxed);
+}

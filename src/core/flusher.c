@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* The pool of flusher threads, and the flushing of one batch. */
+#include "core/flusher.h"
+
+#include "core/log.h"
+#include "core/supervisor.h"
+#include "core/telemetry.h"
+
+#define IDLE_NS (1000 * PORT_NS_PER_MS)
+#define QUIET_NS (1000 * PORT_NS_PER_MS)
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_once_t once;
+	struct list ready; /* partitions */
+	unsigned jobs, idle, threads;
+	uint32_t generation; /* moves in a child after fork: its parent's threads are gone */
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT };
+
+static _Thread_local struct databuffer *current;
+
+struct databuffer *flusher_current(void)
+{
+	return current;
+}
+
+/* --- One batch ----------------------------------------------------------------------- */
+
+static void emit(struct partition *partition, struct segment *segment, databuffer_event_kind kind,
+                 int64_t duration_ns, int status)
+{
+	if (!telemetry_wants(kind))
+		return;
+	const struct databuffer_batch *batch = &segment->batch;
+	databuffer_event event = {
+		.kind = kind,
+		.buffer = partition->name,
+		.partition = partition->number,
+		.size = databuffer_batch_size(batch),
+		.bytes = databuffer_batch_bytes(batch),
+		.trigger = batch->trigger,
+		.attempt = batch->attempt,
+		.duration_ns = duration_ns,
+		.system_time_ns = port_system_time_ns(),
+		.status = status,
+	};
+	telemetry_emit(&event);
+}
+
+/* One line a second is enough to see that a sink is down. */
+static void warn_of_failure(struct partition *partition, struct segment *segment, int answer)
+{
+	struct databuffer *buf = partition->buffer;
+	int64_t now = port_now_ns(), quiet = atomic_load_explicit(&buf->quiet_until_ns, memory_order_relaxed);
+	if (now < quiet || !atomic_compare_exchange_strong_explicit(&buf->quiet_until_ns, &quiet, now + QUIET_NS,
+	                                                            memory_order_relaxed, memory_order_relaxed))
+		return;
+	log_line(&buf->options, DATABUFFER_LOG_WARNING,
+	         "buffer '%s', partition %u: attempt %u to flush %zu items failed (%d: %s); they are kept and tried again",
+	         partition->name, partition->number, segment->batch.attempt, databuffer_batch_size(&segment->batch),
+	         answer, databuffer_strerror(answer));
+}
+
+static void bury(struct partition *partition, struct segment *segment, const struct verdict *verdict, int answer)
+{
+	const databuffer_options *options = partition->options;
+	for (uint32_t i = 0; i < verdict->dead; i++) {
+		const struct batch_dead *dead = &segment->batch.dead[i];
+		databuffer_item item = { segment->arena + slot_offset(dead->entry), slot_len(dead->entry) };
+		databuffer_reason reason = {
+			.partition = partition->number,
+			.status = answer == 0 ? DATABUFFER_REJECT : answer,
+			.attempts = segment->batch.calls,
+			.text = dead->text,
+		};
+		if (options->handle_dead)
+			options->handle_dead(&item, &reason, options->flush_meta);
+		else
+			log_line(options, DATABUFFER_LOG_WARNING,
+			         "buffer '%s', partition %u: an item of %zu bytes is lost: %s; set handle_dead to keep such items",
+			         partition->name, partition->number, item.len, dead->text);
+	}
+}
+
+/* Runs the handler on a taken segment and lands it. Returns with the partition
+ * locked, and what is to be done in *todo. */
+static void flush_segment(struct partition *partition, struct segment *segment, unsigned *todo)
+{
+	struct databuffer *buf = partition->buffer;
+	struct databuffer_batch *batch = &segment->batch;
+	uint32_t generation = pool.generation;
+
+	struct databuffer *outer = current;
+	current = buf;
+	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
+	int64_t begin = port_now_ns();
+	int answer = buf->options.handle_flush(batch, buf->options.flush_meta);
+	int64_t duration = port_now_ns() - begin;
+	if (generation != pool.generation) /* a child that the handler forked: there is nothing to go back to */
+		pthread_exit(NULL);
+
+	/* Before the verdict, which moves the batch on to its next items. */
+	if (answer == 0)
+		emit(partition, segment, DATABUFFER_FLUSH_STOP, duration, 0);
+	else
+		emit(partition, segment, DATABUFFER_FLUSH_EXCEPTION, duration, answer);
+	if (answer != 0 && answer != DATABUFFER_REJECT)
+		warn_of_failure(partition, segment, answer);
+	pthread_mutex_lock(&buf->times_lock);
+	histogram_record(&buf->flush_times, (uint64_t)duration);
+	pthread_mutex_unlock(&buf->times_lock);
+
+	pthread_mutex_lock(&partition->lock);
+	struct verdict verdict = partition_judge(partition, segment, answer);
+	if (verdict.dead > 0) {
+		pthread_mutex_unlock(&partition->lock);
+		bury(partition, segment, &verdict, answer);
+		pthread_mutex_lock(&partition->lock);
+	}
+	batch_finish(batch);
+	*todo |= partition_land(partition, segment, &verdict, buffer_now_ns(buf));
+	current = outer;
+}
+
+unsigned flusher_serve(struct partition *partition)
+{
+	unsigned handlers = 0, todo = 0;
+	pthread_mutex_lock(&partition->lock);
+	partition->submitted = false;
+	for (;;) {
+		int64_t now = buffer_now_ns(partition->buffer);
+		struct segment *segment = partition_take(partition, now);
+		if (!segment)
+			break;
+		/* More than one flight: another thread may take the next. */
+		buffer_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
+		todo = 0;
+		flush_segment(partition, segment, &todo);
+		handlers++;
+	}
+	buffer_unlock(partition, todo & ~TODO_FLUSH);
+	return handlers;
+}
+
+/* --- The pool ------------------------------------------------------------------------------ */
+
+static void init_pool(void)
+{
+	list_init(&pool.ready);
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool.wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+/* The next partition to serve; NULL when the thread has been idle long enough. */
+static struct partition *next_job(void)
+{
+	int64_t until_ns = port_now_ns() + IDLE_NS;
+	struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
+	pthread_mutex_lock(&pool.lock);
+	pool.idle++;
+	while (pool.jobs == 0)
+		if (pthread_cond_timedwait(&pool.wake, &pool.lock, &until) == ETIMEDOUT)
+			break;
+	pool.idle--;
+	struct partition *partition = NULL;
+	if (pool.jobs > 0) {
+		partition = LIST_ENTRY(list_pop_front(&pool.ready), struct partition, ready);
+		pool.jobs--;
+	} else {
+		pool.threads--;
+	}
+	pthread_mutex_unlock(&pool.lock);
+	return partition;
+}
+
+static void flusher_main(void *unused)
+{
+	(void)unused;
+	struct partition *partition;
+	while ((partition = next_job()) != NULL) {
+		struct databuffer *buf = partition->buffer;
+		flusher_serve(partition);
+		buffer_release(buf);
+	}
+}
+
+bool flusher_submit(struct partition *partition)
+{
+	pthread_once(&pool.once, init_pool);
+	pthread_mutex_lock(&pool.lock);
+	bool served = true;
+	if (pool.idle > pool.jobs) {
+		pthread_cond_signal(&pool.wake);
+	} else if (port_thread_start(flusher_main, NULL, "db-flusher")) {
+		pool.threads++;
+	} else {
+		served = pool.threads > 0;
+	}
+	if (served) {
+		buffer_retain(partition->buffer);
+		partition->submitted = true;
+		list_push_back(&pool.ready, &partition->ready);
+		pool.jobs++;
+	}
+	pthread_mutex_unlock(&pool.lock);
+	return served;
+}
+
+/* --- Fork -------------------------------------------------------------------------------------- */
+
+void flusher_fork_lock(void)
+{
+	pthread_once(&pool.once, init_pool);
+	pthread_mutex_lock(&pool.lock);
+}
+
+void flusher_fork_unlock(void)
+{
+	pthread_mutex_unlock(&pool.lock);
+}
+
+void flusher_fork_child(void)
+{
+	pool.jobs = pool.idle = pool.threads = 0;
+	pool.generation++;
+	current = NULL;
+	init_pool();
+	pthread_mutex_unlock(&pool.lock);
+}

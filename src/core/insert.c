@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* Inserting: the fast path, and what happens when it has no room. */
+#include "core/buffer.h"
+
+#include "base/hash.h"
+#include "core/insert.h"
+#include "core/log.h"
+#include "core/options.h"
+#include "core/producer.h"
+#include "core/telemetry.h"
+
+#define DEFAULT_TIMEOUT (-1)
+
+/* --- The slow path ------------------------------------------------------------------------ */
+
+static enum lane_put put(struct lane *lane, const struct lease_request *request, const void *data)
+{
+	if (request->items)
+		return lane_put_items(lane, request->items, request->n);
+	if (request->n == 1)
+		return lane_put(lane, data, request->item_size);
+	return lane_put_array(lane, data, request->n, request->item_size);
+}
+
+/* Leases room in one partition, and fills it at once, under the lock, so that no
+ * recall can come between. False: the partition is full. */
+static bool put_into(struct lane *lane, const struct lease_request *request, const void *data, struct hold *hold)
+{
+	struct partition *partition = lane->partition;
+	unsigned todo = 0;
+	pthread_mutex_lock(&partition->lock);
+	int64_t now = buffer_now_ns(partition->buffer);
+	bool leased = partition_lease(partition, lane, request, now, &todo);
+	if (leased && hold) {
+		hold->segment = lane->segment;
+		hold->partition = partition;
+		hold->len = request->item_size;
+		segment_hold(lane->segment, lane, hold->len, &hold->slot, &hold->offset);
+	} else if (leased && put(lane, request, data) == LANE_EXHAUSTED) {
+		todo |= partition_filled(partition, now);
+	}
+	buffer_unlock(partition, todo);
+	return leased;
+}
+
+/* The first partition from `lane` on that takes it; all of them, or only that. */
+static struct lane *put_anywhere(struct lane *lane, const struct lease_request *request, const void *data,
+                                 struct hold *hold, bool keyed)
+{
+	struct lane *first = lane;
+	do {
+		if (put_into(lane, request, data, hold))
+			return lane;
+		lane = lane->next;
+	} while (!keyed && lane != first);
+	return NULL;
+}
+
+int insert_waiting(struct databuffer *buf, struct lane **lane, const struct lease_request *request,
+                   const void *data, struct hold *hold, bool keyed, struct insert_deadline *deadline)
+{
+	bool waited = false;
+	for (;;) {
+		uint32_t seen = atomic_load_explicit(&buf->room, memory_order_seq_cst);
+		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
+			return DATABUFFER_ESTOPPED;
+		struct lane *taken = put_anywhere(*lane, request, data, hold, keyed);
+		if (taken) {
+			*lane = taken;
+			return 0;
+		}
+		if (deadline->timeout_ms != 0 && deadline->ns == 0)
+			deadline->ns = buffer_deadline_ns(buf, deadline->timeout_ms);
+		if (deadline->timeout_ms == 0 || port_now_ns() >= deadline->ns)
+			break;
+		if (!waited)
+			atomic_fetch_add_explicit(&buf->waits, 1, memory_order_relaxed);
+		waited = true;
+		buffer_wait(&buf->room, &buf->room_waiters, seen, deadline->ns);
+	}
+	if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
+		return DATABUFFER_ESTOPPED;
+	atomic_fetch_add_explicit(&buf->refused, 1, memory_order_relaxed);
+	return DATABUFFER_ETIMEDOUT;
+}
+
+/* --- One insert of one or many, with its events ---------------------------------------------- */
+
+/* What is inserted: n items, or n of item_size from data; by key or round-robin. */
+struct insertion {
+	const databuffer_item *items;
+	const char *data;
+	size_t n;
+	size_t item_size;
+	bool keyed;
+	uint64_t key;
+	struct insert_deadline deadline;
+	unsigned partition; /* out: where it went, or was tried last */
+};
+
+static size_t length(const struct insertion *insertion, size_t i)
+{
+	return insertion->items ? insertion->items[i].len : insertion->item_size;
+}
+
+/* What can never be inserted is refused before any of it is. */
+static int check(const struct databuffer *buf, const struct insertion *insertion)
+{
+	size_t max = (size_t)buf->options.max_bytes;
+	if (insertion->items) {
+		for (size_t i = 0; i < insertion->n; i++) {
+			if (insertion->items[i].len > max)
+				return DATABUFFER_EMSGSIZE;
+			if (!insertion->items[i].data && insertion->items[i].len > 0)
+				return DATABUFFER_EINVAL;
+		}
+		return 0;
+	}
+	if (insertion->item_size > max)
+		return DATABUFFER_EMSGSIZE;
+	return insertion->data || insertion->item_size == 0 ? 0 : DATABUFFER_EINVAL;
+}
+
+/* As many items from `first` on as fit into any batch: the flush size may be
+ * drawn larger than max_size, never smaller. */
+static struct lease_request next_piece(const struct databuffer *buf, const struct insertion *insertion, size_t first)
+{
+	struct lease_request request = { .item_size = (uint32_t)insertion->item_size };
+	size_t most = insertion->n - first;
+	if (most > (size_t)buf->options.max_size)
+		most = (size_t)buf->options.max_size;
+	uint64_t max = (uint64_t)buf->options.max_bytes;
+	while (request.n < most && request.payload + length(insertion, first + request.n) <= max)
+		request.payload += length(insertion, first + request.n++);
+	if (insertion->items)
+		request.items = insertion->items + first;
+	return request;
+}
+
+static struct lane *choose_lane(struct producer *producer, const struct insertion *insertion)
+{
+	if (insertion->keyed)
+		return &producer->lanes[hash_to_range(hash_mix(insertion->key), producer->lane_count)];
+	return producer->cursor;
+}
+
+/* Returns how many items went in; *rc says what stopped the others. */
+static size_t insert_pieces(struct databuffer *buf, struct producer *producer, struct insertion *insertion, int *rc)
+{
+	struct lane *lane = choose_lane(producer, insertion);
+	size_t done = 0;
+	while (done < insertion->n) {
+		struct lease_request request = next_piece(buf, insertion, done);
+		const char *data = insertion->data ? insertion->data + done * insertion->item_size : "";
+		/* The first piece chooses the partition, the others follow it. */
+		*rc = insert_waiting(buf, &lane, &request, data, NULL, insertion->keyed || done > 0,
+		                     &insertion->deadline);
+		if (*rc != 0)
+			break;
+		done += request.n;
+	}
+	insertion->partition = lane->partition->number;
+	if (!insertion->keyed)
+		producer->cursor = lane->next;
+	return done;
+}
+
+void insert_emit(const struct databuffer *buf, databuffer_event_kind kind, unsigned partition, size_t size,
+                 size_t bytes, int64_t duration_ns, int status)
+{
+	if (!telemetry_wants(kind))
+		return;
+	databuffer_event event = {
+		.kind = kind,
+		.buffer = buf->options.name ? buf->options.name : "",
+		.partition = partition,
+		.size = size,
+		.bytes = bytes,
+		.duration_ns = duration_ns,
+		.system_time_ns = port_system_time_ns(),
+		.status = status,
+	};
+	telemetry_emit(&event);
+}
+
+static void emit(const struct databuffer *buf, const struct insertion *insertion, databuffer_event_kind kind,
+                 int64_t duration_ns, int status)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; telemetry_wants(kind) && i < insertion->n; i++)
+		bytes += length(insertion, i);
+	insert_emit(buf, kind, insertion->partition, insertion->n, bytes, duration_ns, status);
+}
+
+static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion)
+{
+	bool timed = telemetry_wants(DATABUFFER_INSERT_STOP | DATABUFFER_INSERT_EXCEPTION);
+	int64_t begin = timed ? port_now_ns() : 0;
+	emit(buf, insertion, DATABUFFER_INSERT_START, 0, 0);
+
+	int rc = check(buf, insertion);
+	size_t done = 0;
+	if (rc == 0) {
+		struct producer *producer = producer_get(buf);
+		if (producer)
+			done = insert_pieces(buf, producer, insertion, &rc);
+		else
+			rc = DATABUFFER_ENOMEM;
+	}
+
+	int64_t duration = timed ? port_now_ns() - begin : 0;
+	if (rc == 0)
+		emit(buf, insertion, DATABUFFER_INSERT_STOP, duration, 0);
+	else
+		emit(buf, insertion, DATABUFFER_INSERT_EXCEPTION, duration, rc);
+	return rc != 0 && done > 0 ? (int64_t)done : rc;
+}
+
+static int64_t insert_slow(struct databuffer *buf, struct insertion *insertion)
+{
+	int rc = buffer_enter(buf);
+	if (rc != 0)
+		return rc;
+	int64_t answer = insert_inside(buf, insertion);
+	buffer_leave(buf);
+	return answer;
+}
+
+/* --- The fast path ------------------------------------------------------------------------------ */
+
+/* A lane has used up its lease; its batch may be full. */
+static void look_if_full(struct databuffer *buf, struct lane *lane)
+{
+	if (buffer_enter(buf) != 0)
+		return;
+	struct partition *partition = lane->partition;
+	pthread_mutex_lock(&partition->lock);
+	buffer_unlock(partition, partition_filled(partition, buffer_now_ns(buf)));
+	buffer_leave(buf);
+}
+
+static inline bool put_fast(struct databuffer *buf, struct lane *lane, const void *data, size_t len)
+{
+	enum lane_put put = lane_put(lane, data, len);
+	if (__builtin_expect(put == LANE_STORED, 1))
+		return true;
+	if (put == LANE_REFUSED)
+		return false;
+	look_if_full(buf, lane);
+	return true;
+}
+
+/* The same for many: also what put_fast's callers would do one by one. */
+static inline bool array_fast(struct databuffer *buf, struct lane *lane, const void *base, uint32_t n, uint32_t size)
+{
+	enum lane_put put = lane_put_array(lane, base, n, size);
+	if (put == LANE_EXHAUSTED)
+		look_if_full(buf, lane);
+	return put != LANE_REFUSED;
+}
+
+static inline bool may_be_fast(const struct producer *producer, const struct databuffer *buf, const void *data)
+{
+	return __builtin_expect(producer_is_of(producer, buf) && data && !telemetry_wants(INSERT_EVENTS), 1);
+}
+
+static inline int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+{
+	struct producer *producer = producer_cached(buf);
+	if (may_be_fast(producer, buf, data)) {
+		struct lane *lane = producer->cursor;
+		producer->cursor = lane->next;
+		if (put_fast(buf, lane, data, len))
+			return 0;
+		producer->cursor = lane;
+	}
+	struct insertion insertion = {
+		.data = data, .n = 1, .item_size = len, .deadline = { .timeout_ms = timeout_ms }
+	};
+	return (int)insert_slow(buf, &insertion);
+}
+
+int databuffer_insert(databuffer *buf, const void *data, size_t len)
+{
+	return insert_one(buf, data, len, DEFAULT_TIMEOUT);
+}
+
+int databuffer_insert_timed(databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+{
+	return insert_one(buf, data, len, timeout_ms);
+}
+
+int databuffer_insert_keyed_timed(databuffer *buf, uint64_t key, const void *data, size_t len, int64_t timeout_ms)
+{
+	struct producer *producer = producer_cached(buf);
+	if (may_be_fast(producer, buf, data)) {
+		struct lane *lane = &producer->lanes[hash_to_range(hash_mix(key), producer->lane_count)];
+		if (put_fast(buf, lane, data, len))
+			return 0;
+	}
+	struct insertion insertion = {
+		.data = data, .n = 1, .item_size = len, .keyed = true, .key = key, .deadline = { .timeout_ms = timeout_ms }
+	};
+	return (int)insert_slow(buf, &insertion);
+}
+
+int databuffer_insert_keyed(databuffer *buf, uint64_t key, const void *data, size_t len)
+{
+	return databuffer_insert_keyed_timed(buf, key, data, len, DEFAULT_TIMEOUT);
+}
+
+int64_t databuffer_insert_batch_timed(databuffer *buf, const databuffer_item *items, size_t n, int64_t timeout_ms)
+{
+	if (!buf || (!items && n > 0))
+		return DATABUFFER_EINVAL;
+	struct insertion insertion = { .items = items, .n = n, .deadline = { .timeout_ms = timeout_ms } };
+	return insert_slow(buf, &insertion);
+}
+
+int64_t databuffer_insert_batch(databuffer *buf, const databuffer_item *items, size_t n)
+{
+	return databuffer_insert_batch_timed(buf, items, n, DEFAULT_TIMEOUT);
+}
+
+int64_t databuffer_insert_array_timed(databuffer *buf, const void *base, size_t n, size_t item_size,
+                                      int64_t timeout_ms)
+{
+	struct producer *producer = producer_cached(buf);
+	if (may_be_fast(producer, buf, base) && n <= UINT32_MAX / 2 && item_size <= UINT32_MAX) {
+		struct lane *lane = producer->cursor;
+		producer->cursor = lane->next;
+		if (array_fast(buf, lane, base, (uint32_t)n, (uint32_t)item_size))
+			return 0;
+		producer->cursor = lane;
+	}
+	if (!buf || (!base && n > 0 && item_size > 0))
+		return DATABUFFER_EINVAL;
+	struct insertion insertion = {
+		.data = base, .n = n, .item_size = item_size, .deadline = { .timeout_ms = timeout_ms }
+	};
+	return insert_slow(buf, &insertion);
+}
+
+int64_t databuffer_insert_array(databuffer *buf, const void *base, size_t n, size_t item_size)
+{
+	return databuffer_insert_array_timed(buf, base, n, item_size, DEFAULT_TIMEOUT);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* DATABUFFER_MANUAL: the program's own loop does the work, on its own clock. */
+#include "core/buffer.h"
+
+#include "core/flusher.h"
+#include "core/supervisor.h"
+
+static int work_inside(struct databuffer *buf, int64_t now_ms)
+{
+	if (!buffer_is_manual(buf))
+		return DATABUFFER_ENOTSUP;
+	if (flusher_current() == buf || atomic_exchange_explicit(&buf->working, true, memory_order_acquire))
+		return DATABUFFER_EDEADLK;
+	int64_t now_ns = port_deadline_ns(0, now_ms);
+	if (now_ns > atomic_load_explicit(&buf->manual_now_ns, memory_order_relaxed))
+		atomic_store_explicit(&buf->manual_now_ns, now_ns, memory_order_relaxed);
+	int handlers = 0;
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		supervisor_tick(&buf->partitions[i], buffer_now_ns(buf));
+		handlers += (int)flusher_serve(&buf->partitions[i]);
+	}
+	atomic_store_explicit(&buf->working, false, memory_order_release);
+	return handlers;
+}
+
+int databuffer_work(databuffer *buf, int64_t now_ms)
+{
+	if (now_ms < 0)
+		return DATABUFFER_EINVAL;
+	int rc = buffer_enter(buf);
+	if (rc != 0)
+		return rc;
+	rc = work_inside(buf, now_ms);
+	buffer_leave(buf);
+	return rc;
+}
+
+int64_t databuffer_next_deadline(databuffer *buf)
+{
+	int64_t next = PORT_NEVER;
+	if (buffer_enter(buf) != 0)
+		return next;
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		struct partition *partition = &buf->partitions[i];
+		pthread_mutex_lock(&partition->lock);
+		int64_t deadline = partition_deadline(partition);
+		pthread_mutex_unlock(&partition->lock);
+		if (deadline < next)
+			next = deadline;
+	}
+	buffer_leave(buf);
+	if (next == PORT_NEVER)
+		return INT64_MAX;
+	/* Up, so that at the time told it is due; what is ready now is in the past. */
+	return next < 0 ? 0 : (next + PORT_NS_PER_MS - 1) / PORT_NS_PER_MS;
+}

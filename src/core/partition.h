@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A partition's control plane: when to cut a batch, which to flush, what to try
+ * again, when to give up. A state machine: what happened and the time go in;
+ * what is to be done comes out, as a set of enum partition_todo. It never
+ * sleeps, reads no clock, starts no thread, calls no handler; so it runs the
+ * same under flusher threads, under databuffer_work, and in a test that lives
+ * through a day in a second.
+ *
+ *                      lease              seal               take
+ *      free segments ─────────> open ──────────────> queue ───────> flying
+ *            ^                   size, bytes,          ^               │
+ *            │                   interval, flush,      │ backoff       │
+ *            │                   stop                  │ next half     │
+ *            └─────────────────────────────────────────┴───────────────┘
+ *              every item has its outcome                     land
+ *
+ * The caller holds `lock` in every function but init and fini.
+ *
+ * Invariants: accepted == held + flushed + dead + dropped + left, where held is
+ * counted over open, queue and flying; at most 1 + max_in_flight + max_queued
+ * full batches are held, and max_stuck more.
+ */
+#ifndef DATABUFFER_CORE_PARTITION_H
+#define DATABUFFER_CORE_PARTITION_H
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/rng.h"
+#include "core/segment.h"
+#include "store/store.h"
+
+/* What the caller has to do once it has let go of the lock. */
+enum partition_todo {
+	TODO_FLUSH = 1,  /* a batch can be taken: have a flusher come */
+	TODO_ROOM = 2,   /* there is room again: wake inserts that wait */
+	TODO_SETTLED = 4 /* a batch has left: wake sync_flush and stop */
+};
+
+struct partition {
+	pthread_mutex_t lock;
+	const databuffer_options *options;
+	const char *name;
+	unsigned number;
+	struct databuffer *buffer;
+
+	struct store store;
+	struct segment *segments;
+	unsigned segment_count;
+
+	struct segment *open;  /* NULL between a cut and the next lease */
+	struct list free;
+	struct list queue;     /* sealed, in order of sequence */
+	struct list flying;    /* with a handler, late ones too */
+	unsigned queued, in_flight, stuck;
+	uint64_t sequence;     /* of the segment opened last */
+	uint32_t flush_size;   /* the capacity of the next segment to open */
+	uint64_t waiting_items, waiting_bytes; /* in queue and flying, but for the stuck */
+
+	int64_t next_cut_ns;   /* by time; PORT_NEVER if there is none */
+	bool asked;            /* a flush was asked for and could not be cut at once */
+	databuffer_trigger asked_by;
+	bool stopping;
+	struct rng rng;
+	struct list waiters;   /* struct sync_wait */
+
+	/* Counters, see databuffer_stats. `accepted` counts at the cut; what is in
+	 * the open segment is added when they are read. */
+	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, left;
+	uint64_t batches, attempts, failures, rejects, timeouts;
+	int last_status;
+
+	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */
+	struct list ready;
+	bool submitted;        /* a flusher has been sent for */
+	_Atomic int64_t armed_ns;
+	size_t heap_place;
+};
+
+/* Options are complete and checked; they, the name and the buffer outlive it. */
+int partition_init(struct partition *partition, struct databuffer *buffer, unsigned number, const char *name,
+                   const databuffer_options *options, uint64_t seed, bool fenced, int64_t now_ns);
+void partition_fini(struct partition *partition);
+
+/* --- Inserting --------------------------------------------------------------------- */
+
+/* Leases room for the request, of at most max_size items and max_bytes, to the
+ * caller's lane; cuts the open batch where the request does not fit. False: the
+ * partition is full, or stopping. */
+bool partition_lease(struct partition *partition, struct lane *lane, const struct lease_request *request,
+                     int64_t now_ns, unsigned *todo);
+
+/* A lane has used its lease up: cuts the batch if it is full. */
+unsigned partition_filled(struct partition *partition, int64_t now_ns);
+
+/* --- Flushing ------------------------------------------------------------------------ */
+
+/* databuffer_flush and databuffer_stop: cuts what is held, ends backoffs. */
+unsigned partition_flush(struct partition *partition, databuffer_trigger trigger, int64_t now_ns);
+
+/* The oldest batch whose time has come, for its handler; NULL if none may go. */
+struct segment *partition_take(struct partition *partition, int64_t now_ns);
+
+/* Whether partition_take would give one. */
+bool partition_is_ready(const struct partition *partition, int64_t now_ns);
+
+/* No flusher could be had for the batch that is ready: not before then. */
+void partition_defer(struct partition *partition, int64_t until_ns);
+
+/* The handler has answered. Applies it and books the outcomes; the caller calls
+ * handle_dead for what the verdict names and then lands the segment. */
+struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer);
+unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
+                        int64_t now_ns);
+
+/* --- Time ------------------------------------------------------------------------------ */
+
+/* Does what is due: cuts by time, finds handlers that have become late. Of each
+ * of these it makes an event for the caller to emit; there are as many as `room`
+ * at most, and the rest at the next tick. */
+unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_event *late, size_t room,
+                        size_t *late_count);
+
+/* When time alone will give it something to do: a cut, the end of a backoff, a
+ * late handler. A batch that a flusher has been sent for is not among these. */
+int64_t partition_deadline(const struct partition *partition);
+
+/* When the batch is cut by time, as databuffer_info tells it; PORT_NEVER: never. */
+int64_t partition_next_cut(struct partition *partition, int64_t now_ns);
+
+/* --- Waiting for an end ------------------------------------------------------------------ */
+
+/* One databuffer_sync_flush's view of one partition; on the waiter's stack or
+ * heap, linked until sync_end. */
+struct sync_wait {
+	struct list link;
+	uint64_t sequence; /* every segment up to this one is waited for */
+	bool done;
+	databuffer_result result;
+	int64_t duration_ns;
+};
+
+unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wait, int64_t now_ns);
+void partition_sync_end(struct sync_wait *wait);
+
+/* --- Stopping ------------------------------------------------------------------------------ */
+
+bool partition_is_empty(const struct partition *partition);
+
+/* Gives up all that is held: counts it as left and moves its segments, oldest
+ * first, to `left`, whose memory stays until partition_fini. What a handler
+ * still has is cancelled, and its answer will be ignored. */
+void partition_abandon(struct partition *partition, struct list *left);
+
+/* --- Looking in -------------------------------------------------------------------------- */
+
+uint64_t partition_size(const struct partition *partition);
+uint64_t partition_bytes(const struct partition *partition);
+void partition_read_info(struct partition *partition, databuffer_partition_info *info, int64_t now_ns);
+void partition_add_stats(const struct partition *partition, struct databuffer_stats *stats);
+
+/* Ends a pin; the last one frees the memory if its batch is done. */
+unsigned partition_unpin(struct partition *partition, struct segment *segment);
+
+/* In a child after fork: empty, as if just started. */
+void partition_reset(struct partition *partition, int64_t now_ns);
+
+bool partition_is_valid(const struct partition *partition);
+
+#endif

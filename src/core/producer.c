@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* Making, finding and ending a thread's producers. */
+#include "core/producer.h"
+
+#include <stdlib.h>
+
+#include "core/registry.h"
+
+/* Stands in the table where nothing does: no buffer has this address. */
+static struct producer nobody = { .buffer = (struct databuffer *)&nobody };
+
+_Thread_local struct producer *producer_cache[1 << PRODUCER_CACHE_BITS] = {
+	&nobody, &nobody, &nobody, &nobody, &nobody, &nobody, &nobody, &nobody,
+};
+
+static _Thread_local struct list mine;
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+static void forget(struct producer *producer)
+{
+	for (unsigned i = 0; i < 1 << PRODUCER_CACHE_BITS; i++)
+		if (producer_cache[i] == producer)
+			producer_cache[i] = &nobody;
+	list_remove(&producer->in_thread);
+	free(producer);
+}
+
+/* --- The end of a thread ----------------------------------------------------------------- */
+
+void producer_drop_hold(struct producer *producer, struct hold *hold)
+{
+	hold->segment = NULL;
+	producer->hold_count--;
+}
+
+void producer_abort_hold(struct producer *producer, struct hold *hold)
+{
+	struct partition *partition = hold->partition;
+	unsigned todo = 0;
+	pthread_mutex_lock(&partition->lock);
+	if (hold->segment->sealed)
+		todo = partition_unpin(partition, hold->segment);
+	else
+		segment_resolve(hold->segment, hold->slot, hold->offset, hold->len, false);
+	producer_drop_hold(producer, hold);
+	buffer_unlock(partition, todo);
+	buffer_release(partition->buffer);
+}
+
+static void return_leases(struct producer *producer)
+{
+	for (unsigned i = 0; i < producer->lane_count; i++) {
+		struct lane *lane = &producer->lanes[i];
+		pthread_mutex_lock(&lane->partition->lock);
+		if (lane->segment)
+			segment_return(lane->segment, lane);
+		pthread_mutex_unlock(&lane->partition->lock);
+	}
+}
+
+static void abort_holds(struct producer *producer)
+{
+	for (unsigned i = 0; i < PRODUCER_HOLDS; i++)
+		if (producer->holds[i].segment)
+			producer_abort_hold(producer, &producer->holds[i]);
+}
+
+static void end_thread(void *unused)
+{
+	(void)unused;
+	struct list *node, *next;
+	LIST_FOREACH_SAFE(node, next, &mine)
+	{
+		struct producer *producer = LIST_ENTRY(node, struct producer, in_thread);
+		registry_lock();
+		struct databuffer *buf = atomic_load_explicit(&producer->buffer, memory_order_relaxed);
+		if (buf) {
+			/* In the registry, so its insides are there; stay while we need them. */
+			buffer_retain(buf);
+			list_remove(&producer->in_buffer);
+		}
+		registry_unlock();
+		abort_holds(producer);
+		if (buf) {
+			return_leases(producer);
+			buffer_release(buf);
+		}
+		forget(producer);
+	}
+}
+
+static void make_exit_key(void)
+{
+	pthread_key_create(&exit_key, end_thread);
+}
+
+/* --- The first insert ------------------------------------------------------------------------ */
+
+static struct producer *find_mine(const struct databuffer *buf)
+{
+	struct producer *found = NULL;
+	struct list *node, *next;
+	LIST_FOREACH_SAFE(node, next, &mine)
+	{
+		struct producer *producer = LIST_ENTRY(node, struct producer, in_thread);
+		struct databuffer *its = atomic_load_explicit(&producer->buffer, memory_order_acquire);
+		if (its == buf)
+			found = producer;
+		else if (!its && producer->hold_count == 0)
+			forget(producer);
+	}
+	return found;
+}
+
+static struct producer *make(struct databuffer *buf)
+{
+	unsigned n = buf->partition_count;
+	void *memory;
+	if (posix_memalign(&memory, PORT_CACHE_LINE, sizeof(struct producer) + n * sizeof(struct lane)) != 0)
+		return NULL;
+	struct producer *producer = memory;
+	memset(producer, 0, sizeof(*producer));
+	producer->lane_count = n;
+	for (unsigned i = 0; i < n; i++)
+		lane_init(&producer->lanes[i], &buf->partitions[i], &producer->lanes[(i + 1) % n], buf->fenced);
+	registry_lock();
+	atomic_store_explicit(&producer->buffer, buf, memory_order_relaxed);
+	/* Threads start at different partitions, for the sake of those that insert little. */
+	producer->cursor = &producer->lanes[buf->producer_count++ % n];
+	list_push_back(&buf->producers, &producer->in_buffer);
+	registry_unlock();
+	list_push_back(&mine, &producer->in_thread);
+	return producer;
+}
+
+struct producer *producer_get(struct databuffer *buf)
+{
+	if (!mine.next)
+		list_init(&mine);
+	struct producer *producer = find_mine(buf);
+	if (!producer) {
+		pthread_once(&exit_once, make_exit_key);
+		if (pthread_setspecific(exit_key, &mine) != 0)
+			return NULL;
+		producer = make(buf);
+	}
+	if (producer)
+		*producer_cache_place(buf) = producer;
+	return producer;
+}
+
+/* --- The end of a buffer ----------------------------------------------------------------------- */
+
+void producer_orphan_all(struct databuffer *buf)
+{
+	struct list *node;
+	while ((node = list_pop_front(&buf->producers)) != NULL) {
+		struct producer *producer = LIST_ENTRY(node, struct producer, in_buffer);
+		/* Release: what was done to its lanes comes before its owner frees it. */
+		atomic_store_explicit(&producer->buffer, NULL, memory_order_release);
+	}
+}
+
+void producer_reset_all(struct databuffer *buf)
+{
+	struct list *node, *next;
+	LIST_FOREACH_SAFE(node, next, &buf->producers)
+	{
+		struct producer *producer = LIST_ENTRY(node, struct producer, in_buffer);
+		struct list *own = NULL, *at;
+		if (mine.next)
+			LIST_FOREACH(at, &mine)
+				if (at == &producer->in_thread)
+					own = at;
+		if (!own) {
+			list_remove(node);
+			free(producer);
+			continue;
+		}
+		memset(producer->holds, 0, sizeof(producer->holds));
+		producer->hold_count = 0;
+		for (unsigned i = 0; i < producer->lane_count; i++)
+			lane_init(&producer->lanes[i], producer->lanes[i].partition, producer->lanes[i].next,
+			          buf->fenced);
+	}
+}

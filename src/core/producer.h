@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A producer: one thread's lanes in one buffer, a lane a partition in a ring,
+ * and the slots that it has reserved.
+ *
+ * It belongs to its thread: only that thread's inserts use it, and only that
+ * thread frees it, when it ends or when it finds the buffer gone. So a thread
+ * may keep a pointer to it without a lock, and a stopped buffer only writes NULL
+ * to `buffer`, which the thread's next insert sees.
+ *
+ * The thread finds it in a small table of its own, by the buffer's address. A
+ * table in thread-local storage of the initial-exec model is one load away.
+ */
+#ifndef DATABUFFER_CORE_PRODUCER_H
+#define DATABUFFER_CORE_PRODUCER_H
+
+#include "core/buffer.h"
+
+#define PRODUCER_HOLDS 8
+
+/* A slot that is reserved and not resolved. */
+struct hold {
+	struct segment *segment; /* NULL: not in use */
+	struct partition *partition;
+	uint32_t slot, offset, len;
+};
+
+struct producer {
+	_Atomic(struct databuffer *) buffer; /* NULL when it is gone; under the registry's lock */
+	struct lane *cursor;                 /* the lane of the next insert */
+	struct list in_buffer;               /* buffer->producers, under the registry's lock */
+	struct list in_thread;
+	unsigned lane_count;
+	unsigned hold_count;
+	struct hold holds[PRODUCER_HOLDS];
+	struct lane lanes[];
+};
+
+#define PRODUCER_CACHE_BITS 3
+
+extern _Thread_local struct producer *producer_cache[1 << PRODUCER_CACHE_BITS]
+	__attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+static inline struct producer **producer_cache_place(const struct databuffer *buf)
+{
+	uint64_t hash = ((uint64_t)(uintptr_t)buf >> 6) * UINT64_C(0x9e3779b97f4a7c15);
+	return &producer_cache[hash >> (64 - PRODUCER_CACHE_BITS)];
+}
+
+/* Where the thread looks first; never NULL, and perhaps another buffer's. */
+static inline struct producer *producer_cached(const struct databuffer *buf)
+{
+	return *producer_cache_place(buf);
+}
+
+static inline bool producer_is_of(const struct producer *producer, const struct databuffer *buf)
+{
+	return atomic_load_explicit(&producer->buffer, memory_order_relaxed) == buf;
+}
+
+/* The calling thread's producer for a buffer that it is inside; made if
+ * there is none. NULL without memory. */
+struct producer *producer_get(struct databuffer *buf);
+
+/* Under the registry's lock: the buffer is going, and all leases are recalled. */
+void producer_orphan_all(struct databuffer *buf);
+
+/* In a child after fork, under all locks: the calling thread's keep their places
+ * with nothing on lease or held; those of threads that are no more are freed. */
+void producer_reset_all(struct databuffer *buf);
+
+/* The record of a hold is free for another. Under its partition's lock. */
+void producer_drop_hold(struct producer *producer, struct hold *hold);
+
+/* Gives the room of a hold back. */
+void producer_abort_hold(struct producer *producer, struct hold *hold);
+
+#endif

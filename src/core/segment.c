@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* Leases of a segment: granting, ending, recalling, sealing. */
+#include "core/segment.h"
+
+#include "core/debug.h"
+
+static uint64_t entry(const struct segment *segment, uint32_t slot)
+{
+	return atomic_load_explicit(&segment->index[slot], memory_order_relaxed);
+}
+
+static void set_entry(struct segment *segment, uint32_t slot, uint64_t value)
+{
+	atomic_store_explicit(&segment->index[slot], value, memory_order_relaxed);
+}
+
+static uint32_t arena_size(uint32_t slots, uint32_t max_bytes)
+{
+	uint64_t size = (uint64_t)max_bytes + max_bytes / 2 + (uint64_t)slots * 16 + 64;
+	return size > UINT32_MAX - 64 ? UINT32_MAX - 64 : (uint32_t)size;
+}
+
+static size_t index_size(uint32_t slots)
+{
+	return align_up((uint64_t)slots * sizeof(uint64_t), PORT_CACHE_LINE);
+}
+
+size_t segment_footprint(uint32_t slots, uint32_t max_bytes)
+{
+	/* Whole pages, so that segments do not share one. */
+	return align_up(index_size(slots) + arena_size(slots, max_bytes), 4096);
+}
+
+void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots, uint32_t max_bytes, bool fenced)
+{
+	memset(segment, 0, sizeof(*segment));
+	segment->index = (_Atomic uint64_t *)(void *)memory;
+	segment->arena = memory + index_size(slots);
+	segment->slots = slots;
+	segment->arena_size = arena_size(slots, max_bytes);
+	segment->fenced = fenced;
+	list_init(&segment->link);
+	list_init(&segment->lanes);
+}
+
+void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence)
+{
+	ASSERT(list_is_empty(&segment->lanes) && segment->pins == 0 && capacity <= segment->slots);
+	segment->capacity = capacity;
+	segment->byte_capacity = byte_capacity;
+	segment->leased = segment->settled = 0;
+	segment->vacant = 0;
+	segment->first_vacant = UINT32_MAX;
+	segment->arena_leased = 0;
+	segment->bytes = segment->promised = 0;
+	segment->held = 0;
+	segment->held_bytes = 0;
+	segment->sealed = false;
+	segment->sequence = sequence;
+}
+
+/* --- Ending leases --------------------------------------------------------------- */
+
+static void add_vacant(struct segment *segment, uint32_t from, uint32_t to)
+{
+	for (uint32_t slot = from; slot < to; slot++)
+		set_entry(segment, slot, slot_entry(0, SLOT_VACANT));
+	segment->vacant += to - from;
+	if (from < segment->first_vacant)
+		segment->first_vacant = from;
+}
+
+/* Books what the lane has filled, and gives the slots back that it has not. */
+static void end_slots(struct segment *segment, struct lane *lane, uint32_t committed)
+{
+	segment->settled += committed - lane->first;
+	segment->bytes += atomic_load_explicit(&lane->payload, memory_order_relaxed);
+	if (lane->lease_end == segment->leased)
+		segment->leased = committed;
+	else if (committed < lane->lease_end)
+		add_vacant(segment, committed, lane->lease_end);
+	lane->segment = NULL;
+	list_remove(&lane->link);
+	segment->lane_count--;
+}
+
+/* Ends a lease whose `end` is withdrawn. */
+static void end_lease(struct segment *segment, struct lane *lane, uint32_t committed)
+{
+	if (lane->byte_end == segment->arena_leased)
+		segment->arena_leased = lane->byte;
+	end_slots(segment, lane, committed);
+}
+
+void segment_return(struct segment *segment, struct lane *lane)
+{
+	ASSERT(lane->segment == segment);
+	lane_withdraw(lane);
+	segment->promised -= lane->byte_end - lane->byte;
+	end_lease(segment, lane, lane_slot(lane));
+}
+
+static void close_gaps(struct segment *segment)
+{
+	uint32_t to = segment->first_vacant;
+	for (uint32_t from = to; from < segment->leased; from++) {
+		uint64_t e = entry(segment, from);
+		if (slot_len(e) != SLOT_VACANT)
+			set_entry(segment, to++, e);
+	}
+	segment->leased = to;
+	segment->vacant = 0;
+	segment->first_vacant = UINT32_MAX;
+}
+
+bool segment_has_unfilled(const struct segment *segment)
+{
+	if (segment->vacant > 0)
+		return true;
+	const struct list *node;
+	LIST_FOREACH(node, &segment->lanes)
+	{
+		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
+		if (lane->first + lane_filled(lane) != lane->lease_end)
+			return true;
+	}
+	return false;
+}
+
+void segment_recall(struct segment *segment)
+{
+	/* A lane that has filled its whole lease can write no more, so if all
+	 * have, nobody need be stopped. */
+	bool idle = !segment_has_unfilled(segment);
+	struct list *node, *next;
+	LIST_FOREACH(node, &segment->lanes)
+		lane_withdraw(LIST_ENTRY(node, struct lane, link));
+	if (!idle && !segment->fenced && !list_is_empty(&segment->lanes))
+		port_barrier();
+	LIST_FOREACH_SAFE(node, next, &segment->lanes)
+	{
+		struct lane *lane = LIST_ENTRY(node, struct lane, link);
+		uint32_t committed = lane_settle(lane);
+		/* What it used of its last lease is a fair guess for its next. */
+		uint32_t used = committed - lane->first;
+		if (committed != lane->lease_end && used < lane->want)
+			lane->want = used > 0 ? used : 1;
+		end_lease(segment, lane, committed);
+	}
+	if (segment->vacant > 0)
+		close_gaps(segment);
+	segment->promised = segment->bytes + segment->held_bytes;
+	ASSERT(segment->leased == segment->settled);
+	ASSERT(segment_is_valid(segment));
+}
+
+uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger)
+{
+	segment_recall(segment);
+	if (segment->held > 0) {
+		for (uint32_t slot = 0; slot < segment->leased; slot++)
+			if (slot_len(entry(segment, slot)) == SLOT_HELD)
+				add_vacant(segment, slot, slot + 1);
+		close_gaps(segment);
+		segment->settled = segment->leased;
+		segment->pins += segment->held;
+		segment->held = 0;
+		segment->held_bytes = 0;
+	}
+	segment->sealed = true;
+	batch_init(&segment->batch, segment, segment->settled, trigger);
+	return segment->settled;
+}
+
+/* --- Granting ---------------------------------------------------------------------- */
+
+/* The share of what is left that one lane may take in advance. Alone, all; with
+ * others, half of an equal share, so that the last slots go one by one. */
+static uint64_t share(uint64_t left, uint32_t others)
+{
+	return others == 0 ? left : left / (2 * ((uint64_t)others + 1));
+}
+
+static uint64_t minimum(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Where the arena would stand after the request, placed from `at` as the lane
+ * will place it. */
+static uint64_t request_end(const struct lease_request *request, uint64_t at)
+{
+	if (request->items)
+		return items_end(at, request->items, request->n);
+	return align_up(at, slot_alignment(request->item_size)) + (uint64_t)request->n * request->item_size;
+}
+
+/* A run of `n` fresh slots for the lane, its old ones used up or given back. */
+static void begin_slots(struct segment *segment, struct lane *lane, uint32_t n)
+{
+	lane->segment = segment;
+	lane->index = segment->index;
+	lane->arena = segment->arena;
+	lane->first = segment->leased;
+	lane->lease_end = segment->leased + n;
+	atomic_store_explicit(&lane->payload, 0, memory_order_relaxed);
+	atomic_store_explicit(&lane->claimed, lane->first, memory_order_relaxed);
+	atomic_store_explicit(&lane->committed, lane->first, memory_order_relaxed);
+	list_push_back(&segment->lanes, &lane->link);
+	segment->lane_count++;
+}
+
+enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request)
+{
+	bool has_lease = lane->segment == segment;
+	ASSERT(has_lease || lane->segment == NULL);
+	uint32_t n = request->n;
+
+	/* Slots: those it has, or more at their end, or a run elsewhere. */
+	uint32_t unfilled = has_lease ? lane->lease_end - lane_slot(lane) : 0;
+	bool extends_slots = has_lease && lane->lease_end == segment->leased;
+	uint32_t missing = unfilled >= n ? 0 : extends_slots ? n - unfilled : n;
+	if (missing > segment->capacity - segment->leased)
+		return LEASE_NO_SLOTS;
+
+	/* Bytes: likewise. */
+	bool extends_bytes = has_lease && lane->byte_end == segment->arena_leased;
+	uint32_t byte = extends_bytes ? lane->byte : segment->arena_leased;
+	uint64_t byte_end = request_end(request, byte);
+	uint64_t promised = segment->promised - (has_lease ? lane->byte_end - lane->byte : 0);
+	if (promised + request->payload > segment->byte_capacity || byte_end > segment->arena_size)
+		return LEASE_NO_BYTES;
+
+	/* More than was asked, if the lane has been using much. */
+	uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
+	uint64_t extra = missing == 0 ? unfilled - n : lane->want > n ? lane->want - n : 0;
+	if (missing > 0)
+		extra = minimum(extra, share(segment->capacity - segment->leased - missing, others));
+	uint64_t item = request->payload / n;
+	if (item > 0) {
+		uint64_t room = minimum(segment->byte_capacity - promised - request->payload,
+		                        segment->arena_size - byte_end);
+		extra = minimum(extra, share(room, others) / item);
+	}
+	extra -= extra % n; /* whole batches again */
+	byte_end += extra * item;
+	if (extends_bytes && byte_end < lane->byte_end)
+		byte_end = lane->byte_end;
+
+	if (missing > 0) {
+		if (!extends_slots) {
+			if (has_lease)
+				end_slots(segment, lane, lane_slot(lane));
+			begin_slots(segment, lane, n);
+			missing = 0;
+		}
+		lane->lease_end += missing + (uint32_t)extra;
+		segment->leased = lane->lease_end;
+		if (lane->want < segment->capacity)
+			lane->want = lane->want < n ? n * 2 : lane->want * 2;
+	}
+	lane->byte = byte;
+	lane->byte_end = (uint32_t)byte_end;
+	segment->arena_leased = (uint32_t)byte_end;
+	segment->promised = promised + byte_end - byte;
+	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
+	ASSERT(segment_is_valid(segment));
+	return LEASE_GRANTED;
+}
+
+/* --- Reservations -------------------------------------------------------------------- */
+
+void segment_hold(struct segment *segment, struct lane *lane, uint32_t len, uint32_t *slot, uint32_t *offset)
+{
+	*slot = lane_hold(lane, len, offset);
+	segment->held++;
+	segment->held_bytes += len;
+}
+
+void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, uint32_t len, bool commit)
+{
+	if (!commit)
+		segment_recall(segment); /* only a settled slot can be taken out */
+	/* Closing gaps has only ever moved the entry down. */
+	while (entry(segment, slot) != slot_entry(offset, SLOT_HELD))
+		slot--;
+	segment->held--;
+	segment->held_bytes -= len;
+	if (commit) {
+		set_entry(segment, slot, slot_entry(offset, len));
+		segment->bytes += len;
+	} else {
+		segment->promised -= len;
+		add_vacant(segment, slot, slot + 1);
+		close_gaps(segment);
+		segment->settled = segment->leased;
+	}
+}
+
+/* --- Reading --------------------------------------------------------------------------- */
+
+uint32_t segment_count(const struct segment *segment)
+{
+	uint32_t count = segment->settled;
+	const struct list *node;
+	LIST_FOREACH(node, &segment->lanes)
+		count += lane_filled(LIST_ENTRY(node, struct lane, link));
+	return count - segment->held;
+}
+
+uint64_t segment_bytes(const struct segment *segment)
+{
+	uint64_t bytes = segment->bytes;
+	const struct list *node;
+	LIST_FOREACH(node, &segment->lanes)
+	{
+		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
+		bytes += atomic_load_explicit(&lane->payload, memory_order_relaxed);
+	}
+	return bytes;
+}
+
+bool segment_is_full(const struct segment *segment, databuffer_trigger *trigger)
+{
+	if (segment->held > 0 || segment_has_unfilled(segment))
+		return false;
+	if (segment->leased == segment->capacity) {
+		*trigger = DATABUFFER_TRIGGER_SIZE;
+		return true;
+	}
+	*trigger = DATABUFFER_TRIGGER_BYTES;
+	return segment_bytes(segment) >= segment->byte_capacity;
+}
+
+bool segment_is_valid(const struct segment *segment)
+{
+	uint32_t on_lease = 0, before = 0, lanes = 0;
+	const struct list *node;
+	LIST_FOREACH(node, &segment->lanes)
+	{
+		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
+		if (lane->segment != segment || lane->first < before || lane->lease_end > segment->leased ||
+		    lane->first > lane->lease_end || lane_filled(lane) > lane->lease_end - lane->first)
+			return false;
+		before = lane->lease_end;
+		on_lease += lane->lease_end - lane->first;
+		lanes++;
+	}
+	return lanes == segment->lane_count && segment->leased <= segment->capacity &&
+	       segment->settled + segment->vacant + on_lease == segment->leased &&
+	       segment->held <= segment->leased && segment->arena_leased <= segment->arena_size &&
+	       segment->bytes <= segment->byte_capacity;
+}

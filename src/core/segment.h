@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A segment: the memory of one batch, while it is filled, waits, and is flushed.
+ *
+ *      index   ┌──────────────┬────────────┬───────────────┐
+ *              │ settled      │ on lease   │ free          │   {offset, len} a slot
+ *              └──────────────┴────────────┴───────────────┘
+ *              0           settled       leased        capacity
+ *
+ *      arena   ┌──────────────────────────┬────────────────┐
+ *              │ the items' bytes         │ free           │
+ *              └──────────────────────────┴────────────────┘
+ *              0                     arena_leased      arena_size
+ *
+ *              flushed <= sealed <= settled <= leased <= capacity
+ *
+ * While it is open, threads lease runs of slots and bytes from its free end and
+ * fill them (lane.h). A recall takes all leases back and closes the gaps that
+ * unfilled slots leave in the index, keeping the order of the leases, and so
+ * that of each thread's items; the arena keeps its gaps, since an entry says
+ * where its bytes are. After a recall every slot below `settled` has an item
+ * and none above is on lease. Sealing is a recall after which nothing is leased
+ * any more: the batch is then slots [0, sealed), which only its handler walks.
+ *
+ * Everything here happens under the lock of the segment's partition, but for
+ * what lanes do inside their leases and a handler inside its batch.
+ */
+#ifndef DATABUFFER_CORE_SEGMENT_H
+#define DATABUFFER_CORE_SEGMENT_H
+
+#include "core/batch.h"
+#include "core/lane.h"
+
+struct store;
+
+struct segment {
+	struct list link; /* in its partition: free, queue or flying */
+	_Atomic uint64_t *index;
+	unsigned char *arena;
+	uint32_t slots;      /* entries that the index has room for */
+	uint32_t arena_size;
+
+	/* Open. */
+	uint32_t capacity;      /* the flush size of this batch */
+	uint32_t byte_capacity; /* max_bytes */
+	uint32_t leased;        /* slots that have ever been given out, less those taken back */
+	uint32_t settled;       /* filled slots of leases that have ended */
+	uint32_t vacant;        /* unfilled slots of leases that have ended: gaps in the index */
+	uint32_t first_vacant;  /* at or below the first of them */
+	uint32_t arena_leased;
+	uint64_t bytes;         /* of the settled items */
+	uint64_t promised;      /* bytes, plus what lanes on lease and held slots may still add */
+	uint32_t held;          /* slots reserved and not resolved, SLOT_HELD; counted as filled */
+	uint64_t held_bytes;
+	struct list lanes;      /* with a lease, in the order of their first slots */
+	uint32_t lane_count;
+	bool fenced;            /* lanes fence; no membarrier is needed */
+
+	/* Sealed: its partition's bookkeeping (partition.h). */
+	bool sealed;
+	bool late;              /* its handler is past the deadline */
+	bool stuck;             /* late, and its partition goes on without it */
+	bool abandoned;         /* late over a stop: its items are left over, its answer is ignored */
+	bool draining;          /* done, and waiting for its pins */
+	int64_t not_before_ns;  /* when it may be flushed: the end of its backoff */
+	int64_t started_ns;     /* when its handler was called */
+	uint64_t sequence;      /* one more for every segment that its partition opened */
+	uint32_t pins;          /* readers and reservations that need the memory to stay */
+	struct databuffer_batch batch;
+};
+
+/* What a caller is about to insert: n items from `items`, or, that being NULL,
+ * n of item_size bytes. */
+struct lease_request {
+	const databuffer_item *items;
+	uint32_t item_size;
+	uint32_t n;
+	uint64_t payload; /* bytes of all */
+};
+
+enum lease {
+	LEASE_GRANTED,
+	LEASE_NO_SLOTS,
+	LEASE_NO_BYTES
+};
+
+/* The bytes of store that a segment of so many slots and bytes takes. The arena
+ * is half as large again as max_bytes, and 16 bytes a slot more, so that gaps
+ * and padding hardly ever end a batch early. */
+size_t segment_footprint(uint32_t slots, uint32_t max_bytes);
+
+void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots, uint32_t max_bytes, bool fenced);
+
+/* Makes it ready to be filled anew. */
+void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence);
+
+/* Leases at least what is asked to `lane`, and more if the lane has been using
+ * much and few share the segment. Called on the lane's own thread. Leases grow
+ * with use, and shrink as the segment fills and as more threads share it, so
+ * that idle threads do not eat a batch. */
+enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request);
+
+/* Ends one lane's lease, on the lane's own thread or after it has ended. */
+void segment_return(struct segment *segment, struct lane *lane);
+
+/* Ends all leases and closes the gaps. */
+void segment_recall(struct segment *segment);
+
+/* Recalls, leaves reserved slots out (each pins the memory), and readies the
+ * batch. Returns how many items it has. */
+uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger);
+
+/* Whether slots are on lease that a recall could bring back. */
+bool segment_has_unfilled(const struct segment *segment);
+
+/* Items put in so far, not counting reserved slots, and their bytes. */
+uint32_t segment_count(const struct segment *segment);
+uint64_t segment_bytes(const struct segment *segment);
+
+/* Whether the size that ends a batch is reached, with every slot's item in
+ * place; *trigger says by what. */
+bool segment_is_full(const struct segment *segment, databuffer_trigger *trigger);
+
+/* Takes a slot of len bytes, which `lane` has just leased, for a reservation.
+ * It is named by its number now (a recall may lower it) and its offset. */
+void segment_hold(struct segment *segment, struct lane *lane, uint32_t len, uint32_t *slot, uint32_t *offset);
+
+/* Ends a reservation of an open segment: with its item in place, or with none. */
+void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, uint32_t len, bool commit);
+
+bool segment_is_valid(const struct segment *segment);
+
+#endif
