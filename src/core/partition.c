@@ -153,15 +153,23 @@ static bool has_flight_slot(const struct partition *partition)
 	return partition->in_flight < (unsigned)partition->options->max_in_flight;
 }
 
-/* Whether one more full batch stays within the bound. */
-static bool may_open(const struct partition *partition)
+/* How many items, and bytes, may be in the open batch beside what waits. */
+static uint64_t room_for(const struct partition *partition, int64_t batch, uint64_t waiting)
 {
 	const databuffer_options *o = partition->options;
-	uint64_t batches = (uint64_t)(1 + o->max_in_flight + o->max_queued);
-	return !list_is_empty(&partition->free) &&
-	       partition->waiting_items + partition->flush_size <=
-		       batches * (uint64_t)(o->max_size + o->max_size_jitter) &&
-	       partition->waiting_bytes + (uint64_t)o->max_bytes <= batches * (uint64_t)o->max_bytes;
+	uint64_t bound = (uint64_t)(1 + o->max_in_flight + o->max_queued) * (uint64_t)batch;
+	return bound > waiting ? bound - waiting : 0;
+}
+
+static uint64_t room_for_items(const struct partition *partition)
+{
+	const databuffer_options *o = partition->options;
+	return room_for(partition, o->max_size + o->max_size_jitter, partition->waiting_items);
+}
+
+static uint64_t room_for_bytes(const struct partition *partition)
+{
+	return room_for(partition, partition->options->max_bytes, partition->waiting_bytes);
 }
 
 static void open_segment(struct partition *partition, int64_t now_ns)
@@ -245,16 +253,26 @@ static unsigned next_todo(struct partition *partition, int64_t now_ns)
 
 /* --- Inserting ----------------------------------------------------------------------------- */
 
+/* Whether the request could go into a fresh batch once the open one is cut. */
+static bool has_room_after_cut(const struct partition *partition, const struct lease_request *request)
+{
+	return !list_is_empty(&partition->free) &&
+	       segment_count(partition->open) + request->n <= room_for_items(partition) &&
+	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
+}
+
 bool partition_lease(struct partition *partition, struct lane *lane, const struct lease_request *request,
                      int64_t now_ns, unsigned *todo)
 {
 	while (!partition->stopping) {
 		if (!partition->open) {
-			if (!may_open(partition))
+			if (list_is_empty(&partition->free) || room_for_items(partition) < request->n ||
+			    room_for_bytes(partition) < request->payload)
 				return false;
 			open_segment(partition, now_ns);
 		}
 		struct segment *open = partition->open;
+		segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
 		enum lease lease = segment_lease(open, lane, request);
 		if (lease != LEASE_GRANTED && segment_has_unfilled(open)) {
 			segment_recall(open);
@@ -262,6 +280,8 @@ bool partition_lease(struct partition *partition, struct lane *lane, const struc
 		}
 		if (lease == LEASE_GRANTED)
 			return true;
+		if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition, request))
+			return false;
 		cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES, now_ns);
 		*todo |= next_todo(partition, now_ns);
 	}

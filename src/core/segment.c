@@ -48,6 +48,8 @@ void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capa
 	ASSERT(list_is_empty(&segment->lanes) && segment->pins == 0 && capacity <= segment->slots);
 	segment->capacity = capacity;
 	segment->byte_capacity = byte_capacity;
+	segment->limit = capacity;
+	segment->byte_limit = byte_capacity;
 	segment->leased = segment->settled = 0;
 	segment->vacant = 0;
 	segment->first_vacant = UINT32_MAX;
@@ -210,6 +212,18 @@ static void begin_slots(struct segment *segment, struct lane *lane, uint32_t n)
 	segment->lane_count++;
 }
 
+void segment_set_limit(struct segment *segment, uint64_t items, uint64_t bytes)
+{
+	segment->limit = (uint32_t)minimum(segment->capacity, items);
+	segment->byte_limit = (uint32_t)minimum(segment->byte_capacity, bytes);
+}
+
+/* What is left below a limit that may have sunk below what is used. */
+static uint64_t left_of(uint64_t limit, uint64_t used)
+{
+	return limit > used ? limit - used : 0;
+}
+
 enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request)
 {
 	bool has_lease = lane->segment == segment;
@@ -230,15 +244,18 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 	uint64_t promised = segment->promised - (has_lease ? lane->byte_end - lane->byte : 0);
 	if (promised + request->payload > segment->byte_capacity || byte_end > segment->arena_size)
 		return LEASE_NO_BYTES;
+	if (missing > left_of(segment->limit, segment->leased) ||
+	    request->payload > left_of(segment->byte_limit, promised))
+		return LEASE_NO_ROOM;
 
 	/* More than was asked, if the lane has been using much. */
 	uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
 	uint64_t extra = missing == 0 ? unfilled - n : lane->want > n ? lane->want - n : 0;
-	if (missing > 0)
-		extra = minimum(extra, share(segment->capacity - segment->leased - missing, others));
+	if (missing > 0 && extra > 0)
+		extra = minimum(extra, share(segment->limit - segment->leased - missing, others));
 	uint64_t item = request->payload / n;
 	if (item > 0) {
-		uint64_t room = minimum(segment->byte_capacity - promised - request->payload,
+		uint64_t room = minimum(segment->byte_limit - promised - request->payload,
 		                        segment->arena_size - byte_end);
 		extra = minimum(extra, share(room, others) / item);
 	}

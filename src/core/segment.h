@@ -43,6 +43,8 @@ struct segment {
 	/* Open. */
 	uint32_t capacity;      /* the flush size of this batch */
 	uint32_t byte_capacity; /* max_bytes */
+	uint32_t limit;         /* at most capacity: what its partition has room for now */
+	uint32_t byte_limit;
 	uint32_t leased;        /* slots that have ever been given out, less those taken back */
 	uint32_t settled;       /* filled slots of leases that have ended */
 	uint32_t vacant;        /* unfilled slots of leases that have ended: gaps in the index */
@@ -80,8 +82,9 @@ struct lease_request {
 
 enum lease {
 	LEASE_GRANTED,
-	LEASE_NO_SLOTS,
-	LEASE_NO_BYTES
+	LEASE_NO_SLOTS, /* more than the batch can have */
+	LEASE_NO_BYTES,
+	LEASE_NO_ROOM   /* more than its partition may hold for now */
 };
 
 /* The bytes of store that a segment of so many slots and bytes takes. The arena
@@ -93,6 +96,9 @@ void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots
 
 /* Makes it ready to be filled anew. */
 void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence);
+
+/* How much the partition can take until more of it is flushed. */
+void segment_set_limit(struct segment *segment, uint64_t items, uint64_t bytes);
 
 /* Leases at least what is asked to `lane`, and more if the lane has been using
  * much and few share the segment. Called on the lane's own thread. Leases grow
