@@ -261,13 +261,13 @@ static void take_out_named(struct databuffer_batch *batch)
 		settle(batch);
 }
 
-/* One item rejected alone. The first says nothing of the next; from then on
- * twice the distance of the last two is a fair number to try at once, wherever
- * the bad ones stand. */
+/* One item rejected alone. The first says nothing of the next; from then on the
+ * distance of the last two is a fair number to try at once, wherever the bad
+ * ones stand. */
 static void found_bad(struct databuffer_batch *batch)
 {
 	if (batch->last_bad > 0)
-		batch->stride = 2 * (batch->to - batch->last_bad);
+		batch->stride = batch->to - batch->last_bad;
 	else
 		batch->stride = batch->end;
 	batch->last_bad = batch->to;

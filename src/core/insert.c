@@ -196,17 +196,15 @@ static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion
 {
 	bool timed = telemetry_wants(DATABUFFER_INSERT_STOP | DATABUFFER_INSERT_EXCEPTION);
 	int64_t begin = timed ? port_now_ns() : 0;
+	struct producer *producer = producer_get(buf);
+	if (producer)
+		insertion->partition = choose_lane(producer, insertion)->partition->number;
 	emit(buf, insertion, DATABUFFER_INSERT_START, 0, 0);
 
-	int rc = check(buf, insertion);
 	size_t done = 0;
-	if (rc == 0) {
-		struct producer *producer = producer_get(buf);
-		if (producer)
-			done = insert_pieces(buf, producer, insertion, &rc);
-		else
-			rc = DATABUFFER_ENOMEM;
-	}
+	int rc = producer ? check(buf, insertion) : DATABUFFER_ENOMEM;
+	if (rc == 0)
+		done = insert_pieces(buf, producer, insertion, &rc);
 
 	int64_t duration = timed ? port_now_ns() - begin : 0;
 	if (rc == 0)
@@ -228,8 +226,11 @@ static int64_t insert_slow(struct databuffer *buf, struct insertion *insertion)
 
 /* --- The fast path ------------------------------------------------------------------------------ */
 
+#define ALWAYS_INLINE __attribute__((always_inline)) inline
+#define COLD          __attribute__((noinline, cold))
+
 /* A lane has used up its lease; its batch may be full. */
-static void look_if_full(struct databuffer *buf, struct lane *lane)
+static COLD void look_if_full(struct databuffer *buf, struct lane *lane)
 {
 	if (buffer_enter(buf) != 0)
 		return;
@@ -239,15 +240,12 @@ static void look_if_full(struct databuffer *buf, struct lane *lane)
 	buffer_leave(buf);
 }
 
-static inline bool put_fast(struct databuffer *buf, struct lane *lane, const void *data, size_t len)
+static ALWAYS_INLINE bool put_fast(struct databuffer *buf, struct lane *lane, const void *data, size_t len)
 {
 	enum lane_put put = lane_put(lane, data, len);
-	if (__builtin_expect(put == LANE_STORED, 1))
-		return true;
-	if (put == LANE_REFUSED)
-		return false;
-	look_if_full(buf, lane);
-	return true;
+	if (__builtin_expect(put == LANE_EXHAUSTED, 0))
+		look_if_full(buf, lane);
+	return put != LANE_REFUSED;
 }
 
 /* The same for many: also what put_fast's callers would do one by one. */
@@ -264,7 +262,15 @@ static inline bool may_be_fast(const struct producer *producer, const struct dat
 	return __builtin_expect(producer_is_of(producer, buf) && data && !telemetry_wants(INSERT_EVENTS), 1);
 }
 
-static inline int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+static COLD int insert_one_slow(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+{
+	struct insertion insertion = {
+		.data = data, .n = 1, .item_size = len, .deadline = { .timeout_ms = timeout_ms }
+	};
+	return (int)insert_slow(buf, &insertion);
+}
+
+static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
 {
 	struct producer *producer = producer_cached(buf);
 	if (may_be_fast(producer, buf, data)) {
@@ -274,10 +280,7 @@ static inline int insert_one(struct databuffer *buf, const void *data, size_t le
 			return 0;
 		producer->cursor = lane;
 	}
-	struct insertion insertion = {
-		.data = data, .n = 1, .item_size = len, .deadline = { .timeout_ms = timeout_ms }
-	};
-	return (int)insert_slow(buf, &insertion);
+	return insert_one_slow(buf, data, len, timeout_ms);
 }
 
 int databuffer_insert(databuffer *buf, const void *data, size_t len)

@@ -616,10 +616,13 @@ static int64_t until_ms(int64_t deadline_ns, int64_t now_ns)
 
 void partition_read_info(struct partition *partition, databuffer_partition_info *info, int64_t now_ns)
 {
-	const struct list *first = list_first(&partition->queue);
-	if (!first)
-		first = list_first(&partition->flying);
-	bool backing_off = first && SEGMENT_OF(first)->not_before_ns > now_ns;
+	const struct list *waiting = list_first(&partition->queue), *flying = list_first(&partition->flying);
+	bool backing_off = waiting && SEGMENT_OF(waiting)->not_before_ns > now_ns;
+	unsigned failed = 0;
+	if (flying)
+		failed = SEGMENT_OF(flying)->batch.attempt - 1;
+	else if (waiting)
+		failed = SEGMENT_OF(waiting)->batch.attempt;
 	*info = (databuffer_partition_info){
 		.name = partition->name,
 		.partition = partition->number,
@@ -632,10 +635,10 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 		.in_flight = partition->in_flight,
 		.stuck = partition->stuck,
 		.queued = partition->queued,
-		.attempt = first ? SEGMENT_OF(first)->batch.attempt : 0,
+		.attempt = failed,
 		.last_status = partition->last_status,
 		.next_flush_ms = until_ms(partition_next_cut(partition, now_ns), now_ns),
-		.next_retry_ms = backing_off ? until_ms(SEGMENT_OF(first)->not_before_ns, now_ns) : -1,
+		.next_retry_ms = backing_off ? until_ms(SEGMENT_OF(waiting)->not_before_ns, now_ns) : -1,
 	};
 }
 

@@ -98,20 +98,24 @@ static void make_exit_key(void)
 
 /* --- The first insert ------------------------------------------------------------------------ */
 
+/* Puts what it finds first, since a thread mostly stays with a few buffers; frees
+ * what it meets of buffers that are gone. */
 static struct producer *find_mine(const struct databuffer *buf)
 {
-	struct producer *found = NULL;
 	struct list *node, *next;
 	LIST_FOREACH_SAFE(node, next, &mine)
 	{
 		struct producer *producer = LIST_ENTRY(node, struct producer, in_thread);
 		struct databuffer *its = atomic_load_explicit(&producer->buffer, memory_order_acquire);
-		if (its == buf)
-			found = producer;
-		else if (!its && producer->hold_count == 0)
+		if (its == buf) {
+			list_remove(node);
+			list_push_front(&mine, node);
+			return producer;
+		}
+		if (!its && producer->hold_count == 0)
 			forget(producer);
 	}
-	return found;
+	return NULL;
 }
 
 static struct producer *make(struct databuffer *buf)
@@ -137,9 +141,12 @@ static struct producer *make(struct databuffer *buf)
 
 struct producer *producer_get(struct databuffer *buf)
 {
+	struct producer *producer = producer_cached(buf);
+	if (producer_is_of(producer, buf))
+		return producer;
 	if (!mine.next)
 		list_init(&mine);
-	struct producer *producer = find_mine(buf);
+	producer = find_mine(buf);
 	if (!producer) {
 		pthread_once(&exit_once, make_exit_key);
 		if (pthread_setspecific(exit_key, &mine) != 0)

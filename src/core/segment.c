@@ -230,6 +230,11 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 	ASSERT(has_lease || lane->segment == NULL);
 	uint32_t n = request->n;
 
+	/* What it has may do. */
+	if (has_lease && lane->lease_end - lane_slot(lane) >= n &&
+	    request_end(request, lane->byte) <= lane->byte_end)
+		return LEASE_GRANTED;
+
 	/* Slots: those it has, or more at their end, or a run elsewhere. */
 	uint32_t unfilled = has_lease ? lane->lease_end - lane_slot(lane) : 0;
 	bool extends_slots = has_lease && lane->lease_end == segment->leased;
