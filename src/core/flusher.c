@@ -7,10 +7,10 @@
 #include "core/telemetry.h"
 
 #define IDLE_NS (1000 * PORT_NS_PER_MS)
-/* A flusher that has just served looks for more this long before it sleeps:
- * about what its waking would cost the inserting thread that fills the next
- * batch (16 microseconds on a 2-core machine). */
-#define LOOK_NS 20000
+/* A flusher that has just served looks this long for more before it sleeps, since
+ * its waking is paid by the inserting thread that fills the next batch (some 16
+ * microseconds). Two or three times that, and a steady stream wakes nobody. */
+#define LOOK_NS 50000
 #define QUIET_NS (1000 * PORT_NS_PER_MS)
 
 static struct {

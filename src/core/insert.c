@@ -43,30 +43,37 @@ static bool put_into(struct lane *lane, const struct lease_request *request, con
 	return leased;
 }
 
-/* The first partition from `lane` on that takes it; all of them, or only that. */
-static struct lane *put_anywhere(struct lane *lane, const struct lease_request *request, const void *data,
-                                 struct hold *hold, bool keyed)
+/* Round-robin: the first partition from the producer's cursor on that takes it. */
+static struct lane *put_anywhere(struct producer *producer, const struct lease_request *request, const void *data,
+                                 struct hold *hold, uint32_t room)
 {
-	struct lane *first = lane;
-	do {
-		if (put_into(lane, request, data, hold))
+	struct lane *first = producer->cursor, *lane = first;
+	producer_look_again(producer, room);
+	for (unsigned i = 0; i < producer->lane_count; i++) {
+		if (put_into(lane, request, data, hold)) {
+			if (lane != first)
+				producer_skip(producer, first, lane, room);
+			producer->cursor = lane->next;
 			return lane;
-		lane = lane->next;
-	} while (!keyed && lane != first);
+		}
+		lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
+	}
 	return NULL;
 }
 
-int insert_waiting(struct databuffer *buf, struct lane **lane, const struct lease_request *request,
-                   const void *data, struct hold *hold, bool keyed, struct insert_deadline *deadline)
+int insert_waiting(struct producer *producer, struct lane **lane, const struct lease_request *request,
+                   const void *data, struct hold *hold, struct insert_deadline *deadline)
 {
+	struct databuffer *buf = producer->lanes[0].partition->buffer;
 	bool waited = false;
 	for (;;) {
-		uint32_t seen = atomic_load_explicit(&buf->room, memory_order_seq_cst);
+		uint32_t room = atomic_load_explicit(&buf->room, memory_order_seq_cst);
 		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
 			return DATABUFFER_ESTOPPED;
-		struct lane *taken = put_anywhere(*lane, request, data, hold, keyed);
-		if (taken) {
-			*lane = taken;
+		if (*lane) {
+			if (put_into(*lane, request, data, hold))
+				return 0;
+		} else if ((*lane = put_anywhere(producer, request, data, hold, room)) != NULL) {
 			return 0;
 		}
 		if (deadline->timeout_ms != 0 && deadline->ns == 0)
@@ -76,7 +83,7 @@ int insert_waiting(struct databuffer *buf, struct lane **lane, const struct leas
 		if (!waited)
 			atomic_fetch_add_explicit(&buf->waits, 1, memory_order_relaxed);
 		waited = true;
-		buffer_wait(&buf->room, &buf->room_waiters, seen, deadline->ns);
+		buffer_wait(&buf->room, &buf->room_waiters, room, deadline->ns);
 	}
 	if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
 		return DATABUFFER_ESTOPPED;
@@ -137,31 +144,30 @@ static struct lease_request next_piece(const struct databuffer *buf, const struc
 	return request;
 }
 
-static struct lane *choose_lane(struct producer *producer, const struct insertion *insertion)
+/* The lane that a key asks for; NULL for any. */
+static struct lane *keyed_lane(struct producer *producer, const struct insertion *insertion)
 {
-	if (insertion->keyed)
-		return &producer->lanes[hash_to_range(hash_mix(insertion->key), producer->lane_count)];
-	return producer->cursor;
+	if (!insertion->keyed)
+		return NULL;
+	return &producer->lanes[hash_to_range(hash_mix(insertion->key), producer->lane_count)];
 }
 
 /* Returns how many items went in; *rc says what stopped the others. */
 static size_t insert_pieces(struct databuffer *buf, struct producer *producer, struct insertion *insertion, int *rc)
 {
-	struct lane *lane = choose_lane(producer, insertion);
+	struct lane *lane = keyed_lane(producer, insertion);
 	size_t done = 0;
 	while (done < insertion->n) {
 		struct lease_request request = next_piece(buf, insertion, done);
 		const char *data = insertion->data ? insertion->data + done * insertion->item_size : "";
 		/* The first piece chooses the partition, the others follow it. */
-		*rc = insert_waiting(buf, &lane, &request, data, NULL, insertion->keyed || done > 0,
-		                     &insertion->deadline);
+		*rc = insert_waiting(producer, &lane, &request, data, NULL, &insertion->deadline);
 		if (*rc != 0)
 			break;
 		done += request.n;
 	}
-	insertion->partition = lane->partition->number;
-	if (!insertion->keyed)
-		producer->cursor = lane->next;
+	if (lane)
+		insertion->partition = lane->partition->number;
 	return done;
 }
 
@@ -197,8 +203,10 @@ static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion
 	bool timed = telemetry_wants(DATABUFFER_INSERT_STOP | DATABUFFER_INSERT_EXCEPTION);
 	int64_t begin = timed ? port_now_ns() : 0;
 	struct producer *producer = producer_get(buf);
-	if (producer)
-		insertion->partition = choose_lane(producer, insertion)->partition->number;
+	if (producer) {
+		struct lane *lane = keyed_lane(producer, insertion);
+		insertion->partition = (lane ? lane : producer->cursor)->partition->number;
+	}
 	emit(buf, insertion, DATABUFFER_INSERT_START, 0, 0);
 
 	size_t done = 0;

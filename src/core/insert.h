@@ -11,11 +11,12 @@ struct insert_deadline {
 	int64_t ns;         /* 0: not computed yet */
 };
 
-/* Puts the request into *lane's partition or, unless `keyed`, another, waiting
- * for room; *lane is then where it went. With `hold`, reserves instead. 0,
- * DATABUFFER_ETIMEDOUT or DATABUFFER_ESTOPPED. The caller is inside. */
-int insert_waiting(struct databuffer *buf, struct lane **lane, const struct lease_request *request,
-                   const void *data, struct hold *hold, bool keyed, struct insert_deadline *deadline);
+/* Puts the request into *lane's partition, or, that being NULL, into the next
+ * that takes it, and waits for room; *lane is then where it went. With `hold`,
+ * reserves instead. 0, DATABUFFER_ETIMEDOUT or DATABUFFER_ESTOPPED. The caller
+ * is inside. */
+int insert_waiting(struct producer *producer, struct lane **lane, const struct lease_request *request,
+                   const void *data, struct hold *hold, struct insert_deadline *deadline);
 
 #define INSERT_EVENTS (DATABUFFER_INSERT_START | DATABUFFER_INSERT_STOP | DATABUFFER_INSERT_EXCEPTION)
 

@@ -151,29 +151,37 @@ static inline uint32_t lane_slot(const struct lane *lane)
 	return atomic_load_explicit(&lane->committed, memory_order_relaxed);
 }
 
-/* Copies an item. A call of memcpy costs more than copying a small item does;
- * two overlapping moves of 16, 32 or 64 bytes do any length from that to twice. */
+/* Eight bytes by way of a general register, which keeps the compiler from
+ * making one wide move of several of them. */
+static inline void lane_copy_word(unsigned char *to, const unsigned char *from)
+{
+	uint64_t word;
+	memcpy(&word, from, sizeof(word));
+	__asm__("" : "+r"(word));
+	memcpy(to, &word, sizeof(word));
+}
+
+/* Copies an item. Small ones go word by word: most have been written a moment
+ * ago, field by field, and a wide load of bytes whose narrow stores are still on
+ * their way to the cache waits for these (some 4 ns; measured, 64 bytes). The
+ * last word may overlap the one before. */
 static inline void lane_copy(unsigned char *to, const unsigned char *from, size_t len)
 {
-#define COPY_BOTH_ENDS(n)                                          \
-	do {                                                       \
-		unsigned char head[n], tail[n];                    \
-		memcpy(head, from, n);                             \
-		memcpy(tail, from + len - (n), n);                 \
-		memcpy(to, head, n);                               \
-		memcpy(to + len - (n), tail, n);                   \
-	} while (0)
-	if (len >= 16 && len <= 128) {
-		if (len <= 32)
-			COPY_BOTH_ENDS(16);
-		else if (len <= 64)
-			COPY_BOTH_ENDS(32);
-		else
-			COPY_BOTH_ENDS(64);
-	} else {
+	if (len < 8 || len > 128) {
 		memcpy(to, from, len);
+		return;
 	}
-#undef COPY_BOTH_ENDS
+	const unsigned char *last = from + len - 8;
+	unsigned char *to_last = to + len - 8;
+	for (; from + 24 <= last; from += 32, to += 32) {
+		lane_copy_word(to, from);
+		lane_copy_word(to + 8, from + 8);
+		lane_copy_word(to + 16, from + 16);
+		lane_copy_word(to + 24, from + 24);
+	}
+	for (; from < last; from += 8, to += 8)
+		lane_copy_word(to, from);
+	lane_copy_word(to_last, last);
 }
 
 /* Inserts one item into the lease. */

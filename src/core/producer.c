@@ -158,6 +158,27 @@ struct producer *producer_get(struct databuffer *buf)
 	return producer;
 }
 
+/* --- The ring of lanes --------------------------------------------------------------------------- */
+
+void producer_skip(struct producer *producer, struct lane *full, struct lane *next, uint32_t room)
+{
+	struct lane *before = next;
+	while (before->next != full && before->next != next)
+		before = before->next;
+	before->next = next;
+	producer->skips = true;
+	producer->room_seen = room;
+}
+
+void producer_look_again(struct producer *producer, uint32_t room)
+{
+	if (!producer->skips || producer->room_seen == room)
+		return;
+	for (unsigned i = 0; i < producer->lane_count; i++)
+		producer->lanes[i].next = &producer->lanes[(i + 1) % producer->lane_count];
+	producer->skips = false;
+}
+
 /* --- The end of a buffer ----------------------------------------------------------------------- */
 
 void producer_orphan_all(struct databuffer *buf)

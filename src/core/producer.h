@@ -28,6 +28,8 @@ struct hold {
 struct producer {
 	_Atomic(struct databuffer *) buffer; /* NULL when it is gone; under the registry's lock */
 	struct lane *cursor;                 /* the lane of the next insert */
+	bool skips;                          /* the ring leaves out lanes of full partitions */
+	uint32_t room_seen;                  /* buffer->room when it was told to */
 	struct list in_buffer;               /* buffer->producers, under the registry's lock */
 	struct list in_thread;
 	unsigned lane_count;
@@ -61,6 +63,13 @@ static inline bool producer_is_of(const struct producer *producer, const struct 
 /* The calling thread's producer for a buffer that it is inside; made if
  * there is none. NULL without memory. */
 struct producer *producer_get(struct databuffer *buf);
+
+/* Leaves the lanes from `full` up to `next` out of the ring, since their
+ * partitions are full, until buffer->room has moved from `room`. */
+void producer_skip(struct producer *producer, struct lane *full, struct lane *next, uint32_t room);
+
+/* Takes them in again if it has. */
+void producer_look_again(struct producer *producer, uint32_t room);
 
 /* Under the registry's lock: the buffer is going, and all leases are recalled. */
 void producer_orphan_all(struct databuffer *buf);

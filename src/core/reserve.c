@@ -21,13 +21,12 @@ static int reserve_inside(struct databuffer *buf, size_t len, databuffer_slot *s
 	if (!hold)
 		return DATABUFFER_EBUSY;
 
-	struct lane *lane = producer->cursor;
+	struct lane *lane = NULL;
 	struct lease_request request = { .item_size = (uint32_t)len, .n = 1, .payload = len };
 	struct insert_deadline deadline = { .timeout_ms = -1 };
-	int rc = insert_waiting(buf, &lane, &request, NULL, hold, false, &deadline);
+	int rc = insert_waiting(producer, &lane, &request, NULL, hold, &deadline);
 	if (rc != 0)
 		return rc;
-	producer->cursor = lane->next;
 	producer->hold_count++;
 	buffer_retain(buf); /* its memory stays, over a stop too */
 	*slot = (databuffer_slot){
