@@ -248,7 +248,8 @@ DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, cons
 /* Why an item reaches handle_dead or handle_left. */
 typedef struct databuffer_reason {
 	unsigned partition;
-	int status;       /* the handler's last answer; 0 if it was never asked */
+	int status;       /* the handler's last answer, 0 if it was never asked; DATABUFFER_ETIMEDOUT
+	                   * if it had not answered in time */
 	unsigned attempts;/* how many times a handler was given its batch */
 	const char *text; /* a sentence, never NULL; valid during the call */
 } databuffer_reason;
@@ -363,8 +364,10 @@ DATABUFFER_API int databuffer_start(databuffer **buf, const databuffer_options *
  * DATABUFFER_EINVAL (NULL), DATABUFFER_ESTOPPED (a second stop),
  * DATABUFFER_EDEADLK (from its own handler).
  *
- * After an answer above 0 a late handler may still run; it touches nothing of
- * the caller's but its own `flush_meta`. */
+ * No handler begins once it has returned. One that outlived the deadline may
+ * still run: handle_flush of items that were left over (an answer above 0) or of
+ * an empty batch, or handle_dead. It touches nothing of the library's that is
+ * not there, but it has its `flush_meta`. */
 DATABUFFER_API int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms);
 
 /* The running buffer of that name, or NULL. Borrowed: it lives until its owner

@@ -44,6 +44,7 @@ struct databuffer_batch {
 
 	unsigned attempt;     /* of these very items */
 	unsigned calls;       /* of the handler, for any of the segment's items */
+	int status;           /* the last answer, or DATABUFFER_ETIMEDOUT */
 	int64_t deadline_ns;
 	_Atomic int cancelled;
 	void *value;

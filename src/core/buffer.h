@@ -54,7 +54,8 @@ struct databuffer {
 
 	bool watched;                   /* by the supervisor, under its lock */
 
-	/* The registry's. */
+	/* The registry's, under its lock. */
+	bool registered;
 	struct list link;
 	struct list producers;
 	unsigned producer_count;        /* that there have ever been */

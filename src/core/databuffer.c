@@ -257,7 +257,7 @@ static int64_t give_back(struct databuffer *buf)
 			struct segment *segment = LIST_ENTRY(node, struct segment, link);
 			databuffer_reason reason = {
 				.partition = i,
-				.status = segment->batch.calls > 0 ? DATABUFFER_ETIMEDOUT : 0,
+				.status = segment->batch.status,
 				.attempts = segment->batch.calls,
 				.text = segment->batch.calls > 0 ?
 				                "the buffer stopped before a flush of it succeeded" :
@@ -314,5 +314,6 @@ void buffer_reset(struct databuffer *buf)
 	/* Only the calling thread lives on, and may be in a call, on whichever
 	 * buffer: then this one is kept for ever, rather than freed under it. */
 	atomic_store_explicit(&buf->users, 1 + calls, memory_order_relaxed);
+	atomic_store_explicit(&buf->working, false, memory_order_relaxed);
 	atomic_store_explicit(&buf->state, BUFFER_RUNNING, memory_order_relaxed);
 }

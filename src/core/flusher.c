@@ -102,7 +102,9 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	current = buf;
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
 	int64_t begin = port_now_ns();
-	int answer = buf->options.handle_flush(batch, buf->options.flush_meta);
+	int answer = DATABUFFER_ESTOPPED;
+	if (partition_begin_call(segment))
+		answer = buf->options.handle_flush(batch, buf->options.flush_meta);
 	int64_t duration = port_now_ns() - begin;
 	if (generation != pool.generation) /* a child that the handler forked: there is nothing to go back to */
 		pthread_exit(NULL);

@@ -152,9 +152,22 @@ static struct lane *keyed_lane(struct producer *producer, const struct insertion
 	return &producer->lanes[hash_to_range(hash_mix(insertion->key), producer->lane_count)];
 }
 
-/* Returns how many items went in; *rc says what stopped the others. */
-static size_t insert_pieces(struct databuffer *buf, struct producer *producer, struct insertion *insertion, int *rc)
+/* Where round-robin looks last. */
+static struct lane *last_lane(struct producer *producer)
 {
+	size_t first = (size_t)(producer->cursor - producer->lanes);
+	return &producer->lanes[(first + producer->lane_count - 1) % producer->lane_count];
+}
+
+/* Returns how many items went in; *rc says what stopped the others. */
+static size_t insert_pieces(struct databuffer *buf, struct insertion *insertion, int *rc)
+{
+	struct producer *producer = producer_get(buf);
+	if (!producer) {
+		bool running = atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_RUNNING;
+		*rc = running ? DATABUFFER_ENOMEM : DATABUFFER_ESTOPPED;
+		return 0;
+	}
 	struct lane *lane = keyed_lane(producer, insertion);
 	size_t done = 0;
 	while (done < insertion->n) {
@@ -166,8 +179,7 @@ static size_t insert_pieces(struct databuffer *buf, struct producer *producer, s
 			break;
 		done += request.n;
 	}
-	if (lane)
-		insertion->partition = lane->partition->number;
+	insertion->partition = (lane ? lane : last_lane(producer))->partition->number;
 	return done;
 }
 
@@ -198,21 +210,29 @@ static void emit(const struct databuffer *buf, const struct insertion *insertion
 	insert_emit(buf, kind, insertion->partition, insertion->n, bytes, duration_ns, status);
 }
 
+/* Where the insertion will be tried first. */
+static unsigned first_partition(struct databuffer *buf, const struct insertion *insertion)
+{
+	struct producer *producer = producer_get(buf);
+	if (!producer)
+		return 0;
+	struct lane *lane = keyed_lane(producer, insertion);
+	return (lane ? lane : producer->cursor)->partition->number;
+}
+
 static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion)
 {
 	bool timed = telemetry_wants(DATABUFFER_INSERT_STOP | DATABUFFER_INSERT_EXCEPTION);
 	int64_t begin = timed ? port_now_ns() : 0;
-	struct producer *producer = producer_get(buf);
-	if (producer) {
-		struct lane *lane = keyed_lane(producer, insertion);
-		insertion->partition = (lane ? lane : producer->cursor)->partition->number;
+	if (telemetry_wants(DATABUFFER_INSERT_START)) {
+		insertion->partition = first_partition(buf, insertion);
+		emit(buf, insertion, DATABUFFER_INSERT_START, 0, 0);
 	}
-	emit(buf, insertion, DATABUFFER_INSERT_START, 0, 0);
 
 	size_t done = 0;
-	int rc = producer ? check(buf, insertion) : DATABUFFER_ENOMEM;
+	int rc = check(buf, insertion);
 	if (rc == 0)
-		done = insert_pieces(buf, producer, insertion, &rc);
+		done = insert_pieces(buf, insertion, &rc);
 
 	int64_t duration = timed ? port_now_ns() - begin : 0;
 	if (rc == 0)

@@ -55,15 +55,30 @@ static size_t footprint(const databuffer_options *o)
 	return segment_footprint((uint32_t)(o->max_size + o->max_size_jitter), (uint32_t)o->max_bytes);
 }
 
-static void init_segments(struct partition *partition, bool fenced)
+static void init_segment(struct partition *partition, struct segment *segment, unsigned char *memory)
 {
 	const databuffer_options *o = partition->options;
-	for (unsigned i = 0; i < partition->segment_count; i++) {
-		struct segment *segment = &partition->segments[i];
-		segment_init(segment, partition->store.base + i * footprint(o),
-		             (uint32_t)(o->max_size + o->max_size_jitter), (uint32_t)o->max_bytes, fenced);
-		list_push_back(&partition->free, &segment->link);
+	segment_init(segment, memory, (uint32_t)(o->max_size + o->max_size_jitter), (uint32_t)o->max_bytes,
+	             partition->fenced);
+	list_push_back(&partition->free, &segment->link);
+}
+
+/* A segment beyond those that the partition started with. */
+struct substitute {
+	struct list link;
+	struct store store;
+	struct segment segment;
+};
+
+static void free_substitutes(struct partition *partition)
+{
+	struct list *node;
+	while ((node = list_pop_front(&partition->substitute_list)) != NULL) {
+		struct substitute *substitute = LIST_ENTRY(node, struct substitute, link);
+		store_fini(&substitute->store);
+		free(substitute);
 	}
+	partition->substitutes = 0;
 }
 
 static void init_state(struct partition *partition, int64_t now_ns)
@@ -97,25 +112,52 @@ int partition_init(struct partition *partition, struct databuffer *buffer, unsig
 		return DATABUFFER_ENOMEM;
 	}
 	pthread_mutex_init(&partition->lock, NULL);
+	partition->fenced = fenced;
+	list_init(&partition->substitute_list);
 	rng_seed(&partition->rng, seed);
 	init_state(partition, now_ns);
-	init_segments(partition, fenced);
+	for (unsigned i = 0; i < partition->segment_count; i++)
+		init_segment(partition, &partition->segments[i], partition->store.base + i * footprint(options));
 	return 0;
 }
 
 void partition_fini(struct partition *partition)
 {
 	pthread_mutex_destroy(&partition->lock);
+	free_substitutes(partition);
 	free(partition->segments);
 	store_fini(&partition->store);
 }
 
+/* A handler may be what forked, and still walk its batch: what flies keeps its
+ * memory. */
+static void reset_segment(struct partition *partition, struct segment *segment, unsigned char *memory)
+{
+	if (segment->flying) {
+		segment->abandoned = true;
+		partition->draining++;
+		return;
+	}
+	batch_finish(&segment->batch);
+	init_segment(partition, segment, memory);
+}
+
+static void reset_segments(struct partition *partition)
+{
+	struct list *node;
+	for (unsigned i = 0; i < partition->segment_count; i++)
+		reset_segment(partition, &partition->segments[i],
+		              partition->store.base + i * footprint(partition->options));
+	LIST_FOREACH(node, &partition->substitute_list)
+	{
+		struct substitute *substitute = LIST_ENTRY(node, struct substitute, link);
+		reset_segment(partition, &substitute->segment, substitute->store.base);
+	}
+}
+
 void partition_reset(struct partition *partition, int64_t now_ns)
 {
-	bool fenced = partition->segments[0].fenced;
-	for (unsigned i = 0; i < partition->segment_count; i++)
-		batch_finish(&partition->segments[i].batch);
-	partition->queued = partition->in_flight = partition->stuck = 0;
+	partition->queued = partition->in_flight = partition->stuck = partition->draining = 0;
 	partition->waiting_items = partition->waiting_bytes = 0;
 	partition->asked = partition->stopping = partition->submitted = false;
 	partition->accepted = partition->held = partition->held_bytes = 0;
@@ -124,18 +166,20 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->rejects = partition->timeouts = 0;
 	partition->last_status = 0;
 	init_state(partition, now_ns);
-	init_segments(partition, fenced);
+	reset_segments(partition);
 }
 
 /* --- Segments -------------------------------------------------------------------------- */
 
-/* A segment whose batch is done is free, unless somebody still reads it. The one
- * freed last is used first: its memory is still in the caches. */
+/* A segment whose batch is done is free, unless somebody still reads it or has
+ * slots in it. The one freed last is used first: its memory is still in the caches. */
 static unsigned release(struct partition *partition, struct segment *segment)
 {
 	segment->draining = segment->pins > 0;
-	if (segment->draining)
+	if (segment->draining) {
+		partition->draining++;
 		return 0;
+	}
 	list_push_front(&partition->free, &segment->link);
 	return TODO_ROOM;
 }
@@ -145,7 +189,27 @@ unsigned partition_unpin(struct partition *partition, struct segment *segment)
 	ASSERT(segment->pins > 0);
 	if (--segment->pins > 0 || !segment->draining)
 		return 0;
+	partition->draining--;
 	return release(partition, segment);
+}
+
+/* In place of segments whose memory is pinned others are mapped, so that a slot
+ * that is held, or a dump that takes its time, holds up nobody. */
+static bool has_free(struct partition *partition)
+{
+	if (!list_is_empty(&partition->free))
+		return true;
+	if (partition->substitutes >= partition->draining)
+		return false;
+	struct substitute *substitute = calloc(1, sizeof(*substitute));
+	if (!substitute || !store_init_memory(&substitute->store, footprint(partition->options))) {
+		free(substitute);
+		return false;
+	}
+	init_segment(partition, &substitute->segment, substitute->store.base);
+	list_push_back(&partition->substitute_list, &substitute->link);
+	partition->substitutes++;
+	return true;
 }
 
 static bool has_flight_slot(const struct partition *partition)
@@ -184,7 +248,8 @@ static void open_segment(struct partition *partition, int64_t now_ns)
 
 /* --- Cutting ----------------------------------------------------------------------------- */
 
-static void cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
+/* A batch without items goes nowhere, unless it is wanted for its own sake. */
+static void cut_even_empty(struct partition *partition, databuffer_trigger trigger, int64_t now_ns, bool empty)
 {
 	struct segment *segment = partition->open;
 	partition->open = NULL;
@@ -193,8 +258,7 @@ static void cut(struct partition *partition, databuffer_trigger trigger, int64_t
 	segment->not_before_ns = INT64_MIN;
 	segment->batch.partition = partition->number;
 	segment->batch.name = partition->name;
-	if (count == 0 && segment->pins > 0) {
-		/* It held nothing but reservations, which now move on. */
+	if (count == 0 && !empty) {
 		release(partition, segment);
 		return;
 	}
@@ -207,6 +271,11 @@ static void cut(struct partition *partition, databuffer_trigger trigger, int64_t
 	partition->waiting_bytes += segment->bytes;
 	partition->asked = false;
 	partition->next_cut_ns = draw_cut(partition, now_ns);
+}
+
+static void cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
+{
+	cut_even_empty(partition, trigger, now_ns, false);
 }
 
 static bool open_has_items(const struct partition *partition)
@@ -229,10 +298,10 @@ static void advance(struct partition *partition, int64_t now_ns)
 		return;
 	}
 	if (partition->options->flush_empty && !partition->stopping) {
-		if (!partition->open && !list_is_empty(&partition->free))
+		if (!partition->open && has_free(partition))
 			open_segment(partition, now_ns);
 		if (partition->open && partition->open->held == 0)
-			cut(partition, trigger, now_ns);
+			cut_even_empty(partition, trigger, now_ns, true);
 	} else if (due) {
 		skip_idle_ticks(partition, now_ns);
 	}
@@ -254,9 +323,9 @@ static unsigned next_todo(struct partition *partition, int64_t now_ns)
 /* --- Inserting ----------------------------------------------------------------------------- */
 
 /* Whether the request could go into a fresh batch once the open one is cut. */
-static bool has_room_after_cut(const struct partition *partition, const struct lease_request *request)
+static bool has_room_after_cut(struct partition *partition, const struct lease_request *request)
 {
-	return !list_is_empty(&partition->free) &&
+	return has_free(partition) &&
 	       segment_count(partition->open) + request->n <= room_for_items(partition) &&
 	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
 }
@@ -266,15 +335,15 @@ bool partition_lease(struct partition *partition, struct lane *lane, const struc
 {
 	while (!partition->stopping) {
 		if (!partition->open) {
-			if (list_is_empty(&partition->free) || room_for_items(partition) < request->n ||
-			    room_for_bytes(partition) < request->payload)
+			if (room_for_items(partition) < request->n ||
+			    room_for_bytes(partition) < request->payload || !has_free(partition))
 				return false;
 			open_segment(partition, now_ns);
 		}
 		struct segment *open = partition->open;
 		segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
 		enum lease lease = segment_lease(open, lane, request);
-		if (lease != LEASE_GRANTED && segment_has_unfilled(open)) {
+		if (lease != LEASE_GRANTED && segment_has_more(open)) {
 			segment_recall(open);
 			lease = segment_lease(open, lane, request);
 		}
@@ -326,7 +395,7 @@ unsigned partition_flush(struct partition *partition, databuffer_trigger trigger
 	bool empty = partition->options->flush_empty && partition->queued == 0;
 	if (partition->stopping) {
 		close_open(partition, now_ns);
-	} else if (open_has_items(partition) && !list_is_empty(&partition->free)) {
+	} else if (open_has_items(partition) && has_free(partition)) {
 		cut(partition, trigger, now_ns);
 	} else if (open_has_items(partition) || empty) {
 		partition->asked = true;
@@ -346,6 +415,8 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 		return NULL;
 	struct segment *segment = SEGMENT_OF(list_pop_front(&partition->queue));
 	list_push_back(&partition->flying, &segment->link);
+	segment->flying = true;
+	atomic_store_explicit(&segment->phase, FLIGHT_TAKEN, memory_order_relaxed);
 	partition->queued--;
 	partition->in_flight++;
 	partition->attempts++;
@@ -379,6 +450,7 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 		batch->dead_count = 0;
 		return (struct verdict){ 0 };
 	}
+	batch->status = answer;
 	struct verdict verdict = batch_judge(batch, answer);
 	partition->flushed += verdict.flushed;
 	partition->flushed_bytes += verdict.flushed_bytes;
@@ -440,6 +512,39 @@ static void tell_waiters(struct partition *partition, const struct segment *segm
 	}
 }
 
+static uint64_t bytes_left(const struct segment *segment)
+{
+	uint64_t bytes = 0;
+	for (uint32_t slot = segment->batch.from; slot < segment->batch.end; slot++)
+		bytes += batch_item(segment, slot).len;
+	return bytes;
+}
+
+/* The partition goes on without a late flush, as long as they are few. */
+static void go_on_without(struct partition *partition, struct segment *segment)
+{
+	if (partition->stuck >= (unsigned)partition->options->max_stuck)
+		return;
+	segment->stuck = true;
+	partition->stuck++;
+	partition->in_flight--;
+	partition->waiting_items -= batch_left(&segment->batch);
+	partition->waiting_bytes -= bytes_left(segment);
+}
+
+/* One of them is back; another may take its place. */
+static void wait_for_again(struct partition *partition, struct segment *segment)
+{
+	struct list *node;
+	segment->stuck = false;
+	partition->stuck--;
+	partition->waiting_items += batch_left(&segment->batch);
+	partition->waiting_bytes += bytes_left(segment);
+	LIST_FOREACH(node, &partition->flying)
+		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck)
+			go_on_without(partition, SEGMENT_OF(node));
+}
+
 unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
                         int64_t now_ns)
 {
@@ -448,15 +553,12 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 		return TODO_SETTLED; /* its memory is freed with the buffer */
 
 	list_remove(&segment->link);
-	if (segment->stuck) {
-		partition->stuck--;
-		partition->waiting_items += batch_left(batch);
-		for (uint32_t slot = batch->from; slot < batch->end; slot++)
-			partition->waiting_bytes += batch_item(segment, slot).len;
-	} else {
+	segment->flying = false;
+	if (segment->stuck)
+		wait_for_again(partition, segment);
+	else
 		partition->in_flight--;
-	}
-	segment->late = segment->stuck = false;
+	segment->late = false;
 
 	unsigned todo = 0;
 	if (!batch_is_done(batch)) {
@@ -471,6 +573,13 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 		todo |= release(partition, segment) | TODO_SETTLED;
 	}
 	return todo | next_todo(partition, now_ns);
+}
+
+bool partition_begin_call(struct segment *segment)
+{
+	int taken = FLIGHT_TAKEN;
+	return atomic_compare_exchange_strong_explicit(&segment->phase, &taken, FLIGHT_CALLED,
+	                                               memory_order_relaxed, memory_order_relaxed);
 }
 
 /* --- Ticks ------------------------------------------------------------------------------------- */
@@ -489,14 +598,8 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_
 		segment->late = true;
 		partition->timeouts++;
 		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);
-		if (partition->stuck < (unsigned)partition->options->max_stuck) {
-			segment->stuck = true;
-			partition->stuck++;
-			partition->in_flight--;
-			partition->waiting_items -= batch_left(batch);
-			for (uint32_t slot = batch->from; slot < batch->end; slot++)
-				partition->waiting_bytes -= batch_item(segment, slot).len;
-		}
+		batch->status = DATABUFFER_ETIMEDOUT;
+		go_on_without(partition, segment);
 		late[(*late_count)++] = (databuffer_event){
 			.kind = DATABUFFER_FLUSH_EXCEPTION,
 			.buffer = partition->name,
@@ -578,6 +681,11 @@ static void abandon_list(struct partition *partition, struct list *from, struct 
 				break;
 		list_insert_before(place, node);
 		segment->abandoned = true;
+		int taken = FLIGHT_TAKEN;
+		if (segment->flying && !atomic_compare_exchange_strong_explicit(&segment->phase, &taken, FLIGHT_CANCELLED,
+		                                                                memory_order_relaxed,
+		                                                                memory_order_relaxed))
+			segment->batch.status = DATABUFFER_ETIMEDOUT;
 		atomic_store_explicit(&segment->batch.cancelled, 1, memory_order_relaxed);
 		partition->left += batch_left(&segment->batch);
 	}

@@ -48,6 +48,10 @@ struct partition {
 	struct store store;
 	struct segment *segments;
 	unsigned segment_count;
+	struct list substitute_list; /* of segments mapped in place of pinned ones */
+	unsigned substitutes;
+	unsigned draining;     /* segments that are done and pinned */
+	bool fenced;
 
 	struct segment *open;  /* NULL between a cut and the next lease */
 	struct list free;
@@ -101,6 +105,10 @@ unsigned partition_flush(struct partition *partition, databuffer_trigger trigger
 
 /* The oldest batch whose time has come, for its handler; NULL if none may go. */
 struct segment *partition_take(struct partition *partition, int64_t now_ns);
+
+/* The last moment before the handler is called, without the lock. False: the
+ * buffer has stopped, and has given the batch up. */
+bool partition_begin_call(struct segment *segment);
 
 /* Whether partition_take would give one. */
 bool partition_is_ready(const struct partition *partition, int64_t now_ns);

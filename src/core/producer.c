@@ -130,6 +130,12 @@ static struct producer *make(struct databuffer *buf)
 	for (unsigned i = 0; i < n; i++)
 		lane_init(&producer->lanes[i], &buf->partitions[i], &producer->lanes[(i + 1) % n], buf->fenced);
 	registry_lock();
+	if (!buf->registered) {
+		/* Nobody would tell it when the buffer is gone. */
+		registry_unlock();
+		free(producer);
+		return NULL;
+	}
 	atomic_store_explicit(&producer->buffer, buf, memory_order_relaxed);
 	/* Threads start at different partitions, for the sake of those that insert little. */
 	producer->cursor = &producer->lanes[buf->producer_count++ % n];

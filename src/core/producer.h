@@ -60,8 +60,9 @@ static inline bool producer_is_of(const struct producer *producer, const struct 
 	return atomic_load_explicit(&producer->buffer, memory_order_relaxed) == buf;
 }
 
-/* The calling thread's producer for a buffer that it is inside; made if
- * there is none. NULL without memory. */
+/* The calling thread's producer for a buffer that it is inside; made if there is
+ * none. NULL without memory, or if the buffer is on its way out. It is good until
+ * the thread next comes here, or runs code of the program's that may. */
 struct producer *producer_get(struct databuffer *buf);
 
 /* Leaves the lanes from `full` up to `next` out of the ring, since their

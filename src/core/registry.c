@@ -128,8 +128,10 @@ int registry_add(struct databuffer *buf)
 		return DATABUFFER_ENOMEM;
 	registry_lock();
 	int rc = buf->options.name && lookup(buf->options.name) ? DATABUFFER_EEXIST : 0;
-	if (rc == 0)
+	if (rc == 0) {
 		list_push_back(&registry.buffers, &buf->link);
+		buf->registered = true;
+	}
 	registry_unlock();
 	return rc;
 }
@@ -138,6 +140,7 @@ void registry_remove(struct databuffer *buf)
 {
 	registry_lock();
 	list_remove(&buf->link);
+	buf->registered = false;
 	producer_orphan_all(buf);
 	registry_unlock();
 }

@@ -15,8 +15,10 @@ static int reserve_inside(struct databuffer *buf, size_t len, databuffer_slot *s
 	if (len > (size_t)buf->options.max_bytes)
 		return DATABUFFER_EMSGSIZE;
 	struct producer *producer = producer_get(buf);
-	if (!producer)
-		return DATABUFFER_ENOMEM;
+	if (!producer) {
+		bool running = atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_RUNNING;
+		return running ? DATABUFFER_ENOMEM : DATABUFFER_ESTOPPED;
+	}
 	struct hold *hold = free_hold(producer);
 	if (!hold)
 		return DATABUFFER_EBUSY;

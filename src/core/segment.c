@@ -110,12 +110,15 @@ static void close_gaps(struct segment *segment)
 		if (slot_len(e) != SLOT_VACANT)
 			set_entry(segment, to++, e);
 	}
+	/* What has moved down must not be found twice (segment_resolve). */
+	for (uint32_t slot = to; slot < segment->leased; slot++)
+		set_entry(segment, slot, slot_entry(0, SLOT_VACANT));
 	segment->leased = to;
 	segment->vacant = 0;
 	segment->first_vacant = UINT32_MAX;
 }
 
-bool segment_has_unfilled(const struct segment *segment)
+static bool has_unfilled(const struct segment *segment)
 {
 	if (segment->vacant > 0)
 		return true;
@@ -129,11 +132,17 @@ bool segment_has_unfilled(const struct segment *segment)
 	return false;
 }
 
+bool segment_has_more(const struct segment *segment)
+{
+	return has_unfilled(segment) ||
+	       segment->promised > segment_bytes(segment) + segment->held_bytes;
+}
+
 void segment_recall(struct segment *segment)
 {
 	/* A lane that has filled its whole lease can write no more, so if all
 	 * have, nobody need be stopped. */
-	bool idle = !segment_has_unfilled(segment);
+	bool idle = !has_unfilled(segment);
 	struct list *node, *next;
 	LIST_FOREACH(node, &segment->lanes)
 		lane_withdraw(LIST_ENTRY(node, struct lane, link));
@@ -265,9 +274,14 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 		extra = minimum(extra, share(room, others) / item);
 	}
 	extra -= extra % n; /* whole batches again */
+	/* What the lane may now put in. The padding before what was asked is used up
+	 * by it, and is nobody's payload. */
+	uint64_t may_add = request->payload + extra * item;
 	byte_end += extra * item;
-	if (extends_bytes && byte_end < lane->byte_end)
+	if (extends_bytes && byte_end < lane->byte_end) {
 		byte_end = lane->byte_end;
+		may_add = byte_end - byte;
+	}
 
 	if (missing > 0) {
 		if (!extends_slots) {
@@ -284,7 +298,7 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 	lane->byte = byte;
 	lane->byte_end = (uint32_t)byte_end;
 	segment->arena_leased = (uint32_t)byte_end;
-	segment->promised = promised + byte_end - byte;
+	segment->promised = promised + may_add;
 	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
 	ASSERT(segment_is_valid(segment));
 	return LEASE_GRANTED;
@@ -313,6 +327,8 @@ void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, ui
 		segment->bytes += len;
 	} else {
 		segment->promised -= len;
+		if (offset + len == segment->arena_leased)
+			segment->arena_leased = offset;
 		add_vacant(segment, slot, slot + 1);
 		close_gaps(segment);
 		segment->settled = segment->leased;
@@ -344,7 +360,7 @@ uint64_t segment_bytes(const struct segment *segment)
 
 bool segment_is_full(const struct segment *segment, databuffer_trigger *trigger)
 {
-	if (segment->held > 0 || segment_has_unfilled(segment))
+	if (segment->held > 0 || has_unfilled(segment))
 		return false;
 	if (segment->leased == segment->capacity) {
 		*trigger = DATABUFFER_TRIGGER_SIZE;

@@ -33,6 +33,14 @@
 
 struct store;
 
+/* Between a flusher that is about to call the handler and a stop that gives the
+ * batch up, whoever moves it on first has it: no handler begins after a stop. */
+enum flight_phase {
+	FLIGHT_TAKEN,
+	FLIGHT_CALLED,
+	FLIGHT_CANCELLED
+};
+
 struct segment {
 	struct list link; /* in its partition: free, queue or flying */
 	_Atomic uint64_t *index;
@@ -60,10 +68,12 @@ struct segment {
 
 	/* Sealed: its partition's bookkeeping (partition.h). */
 	bool sealed;
+	bool flying;            /* with its handler, or on the way */
 	bool late;              /* its handler is past the deadline */
 	bool stuck;             /* late, and its partition goes on without it */
 	bool abandoned;         /* late over a stop: its items are left over, its answer is ignored */
 	bool draining;          /* done, and waiting for its pins */
+	_Atomic int phase;      /* enum flight_phase */
 	int64_t not_before_ns;  /* when it may be flushed: the end of its backoff */
 	int64_t started_ns;     /* when its handler was called */
 	uint64_t sequence;      /* one more for every segment that its partition opened */
@@ -116,8 +126,8 @@ void segment_recall(struct segment *segment);
  * batch. Returns how many items it has. */
 uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger);
 
-/* Whether slots are on lease that a recall could bring back. */
-bool segment_has_unfilled(const struct segment *segment);
+/* Whether a recall could bring back slots or bytes. */
+bool segment_has_more(const struct segment *segment);
 
 /* Items put in so far, not counting reserved slots, and their bytes. */
 uint32_t segment_count(const struct segment *segment);

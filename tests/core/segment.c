@@ -121,7 +121,7 @@ static void threads_that_share_a_segment_fill_it_to_its_last_slot(void **state)
 		uint64_t value = (uint64_t)who << 32 | next[who];
 		if (lane_put(&lanes[who], &value, 8) == LANE_REFUSED) {
 			if (lease_one(segment, &lanes[who], 8) != LEASE_GRANTED) {
-				assert_true(segment_has_unfilled(segment));
+				assert_true(segment_has_more(segment));
 				segment_recall(segment);
 				recalls++;
 				assert_int_equal(lease_one(segment, &lanes[who], 8), LEASE_GRANTED);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* host.c: the sink's side of the buffer. */
+#include "cli/host.h"
+
+#include <string.h>
+
+#include "cli/clock.h"
+#include "cli/console.h"
+
+/* --- States ----------------------------------------------------------------------- */
+
+static int host_open_state(struct host *host, void **state, databuffer_sentence *why)
+{
+	return host->sink->table->open(&host->sink->config, state, why);
+}
+
+int host_open(struct host *host, const struct sink *sink, struct rejects *rejects, const struct sources *sources)
+{
+	databuffer_sentence why = { "" };
+	void *state = NULL;
+
+	memset(host, 0, sizeof(*host));
+	host->sink = sink;
+	host->rejects = rejects;
+	host->sources = sources;
+	pthread_mutex_init(&host->lock, NULL);
+	if (host_open_state(host, &state, &why) != 0) {
+		console_say("%s", why.text);
+		pthread_mutex_destroy(&host->lock);
+		return -1;
+	}
+	host->idle[host->idle_count++] = state;
+	return 0;
+}
+
+void host_close(struct host *host)
+{
+	pthread_mutex_lock(&host->lock);
+	while (host->idle_count > 0) {
+		void *state = host->idle[--host->idle_count];
+
+		if (host->sink->table->close)
+			host->sink->table->close(state);
+	}
+	pthread_mutex_unlock(&host->lock);
+}
+
+/* The state that was used last knows most: its caches are warm. */
+static int host_take_state(struct host *host, void **state, databuffer_sentence *why)
+{
+	bool found;
+
+	pthread_mutex_lock(&host->lock);
+	found = host->idle_count > 0;
+	if (found)
+		*state = host->idle[--host->idle_count];
+	pthread_mutex_unlock(&host->lock);
+	return found ? 0 : host_open_state(host, state, why);
+}
+
+static void host_give_state(struct host *host, void *state)
+{
+	bool kept;
+
+	pthread_mutex_lock(&host->lock);
+	kept = host->idle_count < HOST_STATES;
+	if (kept)
+		host->idle[host->idle_count++] = state;
+	pthread_mutex_unlock(&host->lock);
+	if (!kept && host->sink->table->close)
+		host->sink->table->close(state);
+}
+
+/* --- Telling ---------------------------------------------------------------------- */
+
+/* Once when it begins to fail, again when the cause is another, and when it works
+ * again. */
+static void host_tell(struct host *host, const databuffer_sentence *why)
+{
+	bool news;
+
+	pthread_mutex_lock(&host->lock);
+	news = strcmp(host->told.text, why->text) != 0;
+	if (news)
+		host->told = *why;
+	pthread_mutex_unlock(&host->lock);
+	if (news && why->text[0])
+		console_say("%s; trying again", why->text);
+	else if (news)
+		console_say("the sink takes records again");
+}
+
+void host_failure(struct host *host, databuffer_sentence *why)
+{
+	pthread_mutex_lock(&host->lock);
+	*why = host->told;
+	pthread_mutex_unlock(&host->lock);
+}
+
+/* --- Handlers --------------------------------------------------------------------- */
+
+static int host_flush(databuffer_batch *batch, void *meta)
+{
+	databuffer_sentence why = { "" };
+	struct host *host = meta;
+	int64_t start = clock_ns();
+	void *state = NULL;
+	int answer;
+
+	atomic_fetch_add(&host->running, 1);
+	answer = host_take_state(host, &state, &why);
+	if (answer == 0) {
+		answer = host->sink->table->flush(state, batch, &why);
+		host_give_state(host, state);
+	} else if (answer > 0) {
+		answer = DATABUFFER_RETRY;
+	}
+	atomic_fetch_add(&host->sink_ns, (uint64_t)(clock_ns() - start));
+
+	if (answer == 0) {
+		why.text[0] = '\0';
+		atomic_fetch_add(&host->batches, 1);
+	} else if (answer != DATABUFFER_REJECT) {
+		atomic_fetch_add(&host->retries, 1);
+	}
+	if (answer != 0 && why.text[0] == '\0')
+		databuffer_sentence_set(&why, 0, "the sink failed without saying why (%d)", answer);
+	/* Alone at last: the sink's sentence is about this record. */
+	if (answer == DATABUFFER_REJECT && databuffer_batch_size(batch) == 1)
+		databuffer_batch_fail(batch, 0, why.text);
+	if (answer != DATABUFFER_REJECT)
+		host_tell(host, &why);
+	atomic_fetch_sub(&host->running, 1);
+	return answer;
+}
+
+static void host_reject(struct host *host, const databuffer_item *item, const char *reason)
+{
+	databuffer_record record;
+
+	if (databuffer_record_open(&record, item->data, item->len) == 0 && record.source < host->sources->count)
+		rejects_add(host->rejects, host->sources->list[record.source].name, record.line, reason, record.text,
+		            record.text_len);
+}
+
+static void host_on_dead(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct host *host = meta;
+
+	atomic_fetch_add(&host->dead, 1);
+	host_reject(host, item, reason->text);
+}
+
+static void host_on_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct host *host = meta;
+	databuffer_sentence why;
+	char text[sizeof(why.text) + 64];
+
+	atomic_fetch_add(&host->returned, 1);
+	host_failure(host, &why);
+	snprintf(text, sizeof(text), "not written before the end: %s", why.text[0] ? why.text : reason->text);
+	host_reject(host, item, text);
+}
+
+/* Of a flush that failed the sink's own sentence was shown. */
+static void host_on_log(databuffer_log_level level, const char *line, void *meta)
+{
+	struct host *host = meta;
+	databuffer_sentence why;
+
+	host_failure(host, &why);
+	if (level == DATABUFFER_LOG_ERROR || why.text[0] == '\0')
+		console_say("%s", line);
+}
+
+void host_attach(struct host *host, databuffer_options *options)
+{
+	options->handle_flush = host_flush;
+	options->handle_dead = host_on_dead;
+	options->handle_left = host_on_left;
+	options->handle_log = host_on_log;
+	options->flush_meta = host;
+}
