@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* When a batch is cut: by size, by bytes, by time, when asked; and how much room
+ * an insert finds. */
+#include "core/partition_parts.h"
+
+#include "core/debug.h"
+
+/* --- Time and jitter ------------------------------------------------------------------ */
+
+int64_t cut_draw(struct partition *partition, int64_t base, int64_t jitter)
+{
+	return base + (int64_t)rng_below_inclusive(&partition->rng, (uint64_t)jitter);
+}
+
+static int64_t draw_cut(struct partition *partition, int64_t from_ns)
+{
+	const databuffer_options *o = partition->options;
+	if (o->flush_interval == 0)
+		return PORT_NEVER;
+	return port_deadline_ns(from_ns, cut_draw(partition, o->flush_interval, o->flush_jitter));
+}
+
+static uint32_t draw_flush_size(struct partition *partition)
+{
+	const databuffer_options *o = partition->options;
+	return (uint32_t)cut_draw(partition, o->max_size, o->max_size_jitter);
+}
+
+void cut_restart(struct partition *partition, int64_t now_ns)
+{
+	partition->flush_size = draw_flush_size(partition);
+	partition->next_cut_ns = draw_cut(partition, now_ns);
+}
+
+/* Ticks that found nothing to cut: the clock runs on from tick to tick, as if
+ * each had been lived through. After a long idle time whole intervals are
+ * skipped at once. */
+static void skip_idle_ticks(struct partition *partition, int64_t now_ns)
+{
+	int64_t interval_ns = partition->options->flush_interval * PORT_NS_PER_MS;
+	if (partition->next_cut_ns > now_ns)
+		return;
+	int64_t behind = (now_ns - partition->next_cut_ns) / interval_ns;
+	if (behind > 64)
+		partition->next_cut_ns += (behind - 64) * interval_ns;
+	while (partition->next_cut_ns <= now_ns)
+		partition->next_cut_ns = draw_cut(partition, partition->next_cut_ns);
+}
+
+int64_t partition_next_cut(struct partition *partition, int64_t now_ns)
+{
+	if (!cut_open_has_items(partition) && !partition->options->flush_empty)
+		skip_idle_ticks(partition, now_ns);
+	return partition->next_cut_ns;
+}
+
+/* --- The bound -------------------------------------------------------------------------- */
+
+/* How many items, and bytes, may be in the open batch beside what waits. */
+static uint64_t room_for(const struct partition *partition, int64_t batch, uint64_t waiting)
+{
+	const databuffer_options *o = partition->options;
+	uint64_t bound = (uint64_t)(1 + o->max_in_flight + o->max_queued) * (uint64_t)batch;
+	return bound > waiting ? bound - waiting : 0;
+}
+
+static uint64_t room_for_items(const struct partition *partition)
+{
+	const databuffer_options *o = partition->options;
+	return room_for(partition, o->max_size + o->max_size_jitter, partition->waiting_items);
+}
+
+static uint64_t room_for_bytes(const struct partition *partition)
+{
+	return room_for(partition, partition->options->max_bytes, partition->waiting_bytes);
+}
+
+/* --- Cutting ---------------------------------------------------------------------------- */
+
+static void open_segment(struct partition *partition, int64_t now_ns)
+{
+	partition->open = SEGMENT_OF(list_pop_front(&partition->free));
+	segment_open(partition->open, partition->flush_size, (uint32_t)partition->options->max_bytes,
+	             ++partition->sequence);
+	partition->flush_size = draw_flush_size(partition);
+	if (!partition->options->flush_empty)
+		skip_idle_ticks(partition, now_ns);
+}
+
+/* A batch without items goes nowhere, unless it is wanted for its own sake. */
+static void cut_even_empty(struct partition *partition, databuffer_trigger trigger, int64_t now_ns, bool empty)
+{
+	struct segment *segment = partition->open;
+	partition->open = NULL;
+	uint32_t count = segment_seal(segment, trigger);
+	segment->late = segment->stuck = segment->abandoned = segment->draining = false;
+	segment->not_before_ns = INT64_MIN;
+	segment->batch.partition = partition->number;
+	segment->batch.name = partition->name;
+	if (count == 0 && !empty) {
+		supply_release(partition, segment);
+		return;
+	}
+	list_push_back(&partition->queue, &segment->link);
+	partition->queued++;
+	partition->accepted += count;
+	partition->held += count;
+	partition->held_bytes += segment->bytes;
+	partition->waiting_items += count;
+	partition->waiting_bytes += segment->bytes;
+	partition->asked = false;
+	partition->next_cut_ns = draw_cut(partition, now_ns);
+}
+
+static void cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
+{
+	cut_even_empty(partition, trigger, now_ns, false);
+}
+
+bool cut_open_has_items(const struct partition *partition)
+{
+	return partition->open && segment_count(partition->open) > 0;
+}
+
+/* Cuts what was asked for or is due by time, once a handler could take it. Until
+ * then the batch had better grow. */
+static void cut_if_due(struct partition *partition, int64_t now_ns)
+{
+	if (!flight_has_slot(partition) || partition->queued > 0)
+		return;
+	bool due = partition->next_cut_ns <= now_ns;
+	if (!due && !partition->asked)
+		return;
+	databuffer_trigger trigger = partition->asked ? partition->asked_by : DATABUFFER_TRIGGER_INTERVAL;
+	if (cut_open_has_items(partition)) {
+		cut(partition, trigger, now_ns);
+		return;
+	}
+	if (partition->options->flush_empty && !partition->stopping) {
+		if (!partition->open && supply_has_free(partition))
+			open_segment(partition, now_ns);
+		if (partition->open && partition->open->held == 0)
+			cut_even_empty(partition, trigger, now_ns, true);
+	} else if (due) {
+		skip_idle_ticks(partition, now_ns);
+	}
+	partition->asked = false;
+}
+
+unsigned cut_advance(struct partition *partition, int64_t now_ns)
+{
+	cut_if_due(partition, now_ns);
+	return partition_is_ready(partition, now_ns) ? TODO_FLUSH : 0;
+}
+
+/* --- Inserting --------------------------------------------------------------------------- */
+
+/* Whether the request could go into a fresh batch once the open one is cut. */
+static bool has_room_after_cut(struct partition *partition, const struct lease_request *request)
+{
+	return supply_has_free(partition) &&
+	       segment_count(partition->open) + request->n <= room_for_items(partition) &&
+	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
+}
+
+bool partition_lease(struct partition *partition, struct lane *lane, const struct lease_request *request,
+                     int64_t now_ns, unsigned *todo)
+{
+	while (!partition->stopping) {
+		if (!partition->open) {
+			if (room_for_items(partition) < request->n ||
+			    room_for_bytes(partition) < request->payload || !supply_has_free(partition))
+				return false;
+			open_segment(partition, now_ns);
+		}
+		struct segment *open = partition->open;
+		segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
+		enum lease lease = segment_lease(open, lane, request);
+		if (lease != LEASE_GRANTED && segment_has_more(open)) {
+			segment_recall(open);
+			lease = segment_lease(open, lane, request);
+		}
+		if (lease == LEASE_GRANTED)
+			return true;
+		if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition, request))
+			return false;
+		cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES, now_ns);
+		*todo |= cut_advance(partition, now_ns);
+	}
+	return false;
+}
+
+unsigned partition_filled(struct partition *partition, int64_t now_ns)
+{
+	databuffer_trigger trigger;
+	if (!partition->open || !segment_is_full(partition->open, &trigger))
+		return 0;
+	cut(partition, trigger, now_ns);
+	return cut_advance(partition, now_ns);
+}
+
+/* --- Being asked --------------------------------------------------------------------------- */
+
+/* Takes back every lease, for good since the partition is stopping, and cuts
+ * what there is. */
+static void close_open(struct partition *partition, int64_t now_ns)
+{
+	if (!partition->open)
+		return;
+	segment_recall(partition->open);
+	if (partition->open->settled > 0) {
+		cut(partition, DATABUFFER_TRIGGER_STOP, now_ns);
+	} else {
+		supply_release(partition, partition->open);
+		partition->open = NULL;
+	}
+}
+
+unsigned partition_flush(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
+{
+	struct list *node;
+	if (trigger == DATABUFFER_TRIGGER_STOP)
+		partition->stopping = true;
+	LIST_FOREACH(node, &partition->queue)
+		SEGMENT_OF(node)->not_before_ns = INT64_MIN;
+	/* At once, so that the same calls make the same batches; but where no memory
+	 * would be left for the inserts that follow, once a handler takes it. */
+	bool empty = partition->options->flush_empty && partition->queued == 0;
+	if (partition->stopping) {
+		close_open(partition, now_ns);
+	} else if (cut_open_has_items(partition) && supply_has_free(partition)) {
+		cut(partition, trigger, now_ns);
+	} else if (cut_open_has_items(partition) || empty) {
+		partition->asked = true;
+		partition->asked_by = trigger;
+	}
+	return cut_advance(partition, now_ns);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* A batch from its cut to its outcome: taken, judged, tried again, late, landed. */
+#include "core/partition_parts.h"
+
+#include "core/debug.h"
+
+/* --- Taking ------------------------------------------------------------------------------ */
+
+bool flight_has_slot(const struct partition *partition)
+{
+	return partition->in_flight < (unsigned)partition->options->max_in_flight;
+}
+
+bool partition_is_ready(const struct partition *partition, int64_t now_ns)
+{
+	const struct list *first = list_first(&partition->queue);
+	return first && flight_has_slot(partition) && SEGMENT_OF(first)->not_before_ns <= now_ns;
+}
+
+struct segment *partition_take(struct partition *partition, int64_t now_ns)
+{
+	if (!partition_is_ready(partition, now_ns))
+		return NULL;
+	struct segment *segment = SEGMENT_OF(list_pop_front(&partition->queue));
+	list_push_back(&partition->flying, &segment->link);
+	segment->flying = true;
+	atomic_store_explicit(&segment->phase, FLIGHT_TAKEN, memory_order_relaxed);
+	partition->queued--;
+	partition->in_flight++;
+	partition->attempts++;
+	segment->started_ns = now_ns;
+	int64_t timeout = partition->options->flush_timeout;
+	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
+	return segment;
+}
+
+bool partition_begin_call(struct segment *segment)
+{
+	int taken = FLIGHT_TAKEN;
+	return atomic_compare_exchange_strong_explicit(&segment->phase, &taken, FLIGHT_CALLED,
+	                                               memory_order_relaxed, memory_order_relaxed);
+}
+
+void partition_defer(struct partition *partition, int64_t until_ns)
+{
+	SEGMENT_OF(list_first(&partition->queue))->not_before_ns = until_ns;
+}
+
+/* --- Judging ----------------------------------------------------------------------------- */
+
+/* Items leave what is held, and what the bounds count if their segment counts. */
+static void settle_items(struct partition *partition, struct segment *segment, uint64_t items, uint64_t bytes)
+{
+	ASSERT(partition->held >= items && partition->held_bytes >= bytes);
+	partition->held -= items;
+	partition->held_bytes -= bytes;
+	if (!segment->stuck) {
+		partition->waiting_items -= items;
+		partition->waiting_bytes -= bytes;
+	}
+}
+
+struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer)
+{
+	struct databuffer_batch *batch = &segment->batch;
+	partition->last_status = answer;
+	if (answer == DATABUFFER_REJECT)
+		partition->rejects++;
+	else if (answer != 0)
+		partition->failures++;
+	if (segment->abandoned) {
+		batch->dead_count = 0;
+		return (struct verdict){ 0 };
+	}
+	batch->status = answer;
+	struct verdict verdict = batch_judge(batch, answer);
+	partition->flushed += verdict.flushed;
+	partition->flushed_bytes += verdict.flushed_bytes;
+	partition->dead += verdict.dead;
+	settle_items(partition, segment, verdict.flushed + verdict.dead, verdict.flushed_bytes + verdict.dead_bytes);
+	return verdict;
+}
+
+/* --- Late flushes ------------------------------------------------------------------------- */
+
+static uint64_t bytes_left(const struct segment *segment)
+{
+	uint64_t bytes = 0;
+	for (uint32_t slot = segment->batch.from; slot < segment->batch.end; slot++)
+		bytes += batch_item(segment, slot).len;
+	return bytes;
+}
+
+/* The partition goes on without a late flush, as long as they are few. */
+static void go_on_without(struct partition *partition, struct segment *segment)
+{
+	if (partition->stuck >= (unsigned)partition->options->max_stuck)
+		return;
+	segment->stuck = true;
+	partition->stuck++;
+	partition->in_flight--;
+	partition->waiting_items -= batch_left(&segment->batch);
+	partition->waiting_bytes -= bytes_left(segment);
+}
+
+/* One of them is back; another may take its place. */
+static void wait_for_again(struct partition *partition, struct segment *segment)
+{
+	struct list *node;
+	segment->stuck = false;
+	partition->stuck--;
+	partition->waiting_items += batch_left(&segment->batch);
+	partition->waiting_bytes += bytes_left(segment);
+	LIST_FOREACH(node, &partition->flying)
+		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck)
+			go_on_without(partition, SEGMENT_OF(node));
+}
+
+/* --- Landing ------------------------------------------------------------------------------- */
+
+/* Doubling from retry_min, the whole of what was added being jitter, so that
+ * partitions which failed together do not come back together. */
+static int64_t backoff_ms(struct partition *partition, unsigned attempt)
+{
+	const databuffer_options *o = partition->options;
+	if (partition->stopping)
+		return o->retry_min;
+	int64_t cap = o->retry_min;
+	for (unsigned i = 0; i < attempt && cap < o->retry_max; i++)
+		cap = cap <= o->retry_max / 2 ? cap * 2 : o->retry_max;
+	return cut_draw(partition, o->retry_min, cap - o->retry_min);
+}
+
+/* Back into the queue where it belongs by age: before all that came after it. */
+static void requeue(struct partition *partition, struct segment *segment)
+{
+	struct list *node;
+	LIST_FOREACH(node, &partition->queue)
+		if (SEGMENT_OF(node)->sequence > segment->sequence)
+			break;
+	list_insert_before(node, &segment->link);
+	partition->queued++;
+}
+
+unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
+                        int64_t now_ns)
+{
+	struct databuffer_batch *batch = &segment->batch;
+	if (segment->abandoned)
+		return TODO_SETTLED; /* its memory is freed with the buffer */
+
+	list_remove(&segment->link);
+	segment->flying = false;
+	if (segment->stuck)
+		wait_for_again(partition, segment);
+	else
+		partition->in_flight--;
+	segment->late = false;
+
+	unsigned todo = 0;
+	if (!batch_is_done(batch)) {
+		segment->not_before_ns = INT64_MIN;
+		if (verdict->transient)
+			segment->not_before_ns = port_deadline_ns(now_ns, backoff_ms(partition, batch->attempt));
+		requeue(partition, segment);
+		partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
+	} else {
+		partition->batches++;
+		partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
+		todo |= supply_release(partition, segment) | TODO_SETTLED;
+	}
+	return todo | cut_advance(partition, now_ns);
+}
+
+/* --- Time ---------------------------------------------------------------------------------- */
+
+unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_event *late, size_t room,
+                        size_t *late_count)
+{
+	struct list *node;
+	*late_count = 0;
+	LIST_FOREACH(node, &partition->flying)
+	{
+		struct segment *segment = SEGMENT_OF(node);
+		struct databuffer_batch *batch = &segment->batch;
+		if (segment->late || batch->deadline_ns > now_ns || *late_count == room)
+			continue;
+		segment->late = true;
+		partition->timeouts++;
+		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);
+		batch->status = DATABUFFER_ETIMEDOUT;
+		go_on_without(partition, segment);
+		late[(*late_count)++] = (databuffer_event){
+			.kind = DATABUFFER_FLUSH_EXCEPTION,
+			.buffer = partition->name,
+			.partition = partition->number,
+			.size = databuffer_batch_size(batch),
+			.bytes = databuffer_batch_bytes(batch),
+			.trigger = batch->trigger,
+			.attempt = batch->attempt,
+			.duration_ns = now_ns - segment->started_ns,
+			.status = DATABUFFER_ETIMEDOUT,
+		};
+	}
+	return cut_advance(partition, now_ns) | (*late_count > 0 ? TODO_ROOM : 0);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t partition_deadline(const struct partition *partition)
+{
+	int64_t deadline = PORT_NEVER;
+	const struct list *node;
+	LIST_FOREACH(node, &partition->flying)
+		if (!SEGMENT_OF(node)->late)
+			deadline = earlier(deadline, SEGMENT_OF(node)->batch.deadline_ns);
+	if (!flight_has_slot(partition) || partition->submitted)
+		return deadline;
+	const struct list *first = list_first(&partition->queue);
+	if (first)
+		return earlier(deadline, SEGMENT_OF(first)->not_before_ns);
+	bool may_cut = (partition->open && partition->open->leased > 0) || partition->options->flush_empty;
+	return may_cut ? earlier(deadline, partition->next_cut_ns) : deadline;
+}

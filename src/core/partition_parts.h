@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of a partition share among themselves, and nobody else sees:
+ *
+ *      partition.c   its life, its numbers, those who wait for it
+ *      supply.c      where its segments come from and go to
+ *      cut.c         when a batch is cut, and what room there is
+ *      flight.c      a batch from its cut to its outcome
+ *
+ * All under the partition's lock.
+ */
+#ifndef DATABUFFER_CORE_PARTITION_PARTS_H
+#define DATABUFFER_CORE_PARTITION_PARTS_H
+
+#include "core/partition.h"
+
+#define SEGMENT_OF(node) LIST_ENTRY(node, struct segment, link)
+
+/* --- supply.c ------------------------------------------------------------------- */
+
+/* The memory that the partition starts with. DATABUFFER_ENOMEM. */
+int supply_init(struct partition *partition);
+void supply_fini(struct partition *partition);
+
+/* In a child after fork: all segments are free but those in flight. */
+void supply_reset(struct partition *partition);
+
+/* Whether a free segment can be had, if need be one mapped in place of a pinned one. */
+bool supply_has_free(struct partition *partition);
+
+/* A segment whose batch is done; returns TODO_ROOM if it is free at once. */
+unsigned supply_release(struct partition *partition, struct segment *segment);
+
+/* --- cut.c ------------------------------------------------------------------------ */
+
+/* A number from base to base + jitter. */
+int64_t cut_draw(struct partition *partition, int64_t base, int64_t jitter);
+
+/* As if a batch had just been cut: draws the next one's size and time. */
+void cut_restart(struct partition *partition, int64_t now_ns);
+
+bool cut_open_has_items(const struct partition *partition);
+
+/* Cuts what was asked for or is due by time, if a handler can take it now; then
+ * tells whether one should come. Every event of a partition ends with this. */
+unsigned cut_advance(struct partition *partition, int64_t now_ns);
+
+/* --- flight.c ----------------------------------------------------------------------- */
+
+/* Whether one more handler may run. */
+bool flight_has_slot(const struct partition *partition);
+
+/* --- partition.c ---------------------------------------------------------------------- */
+
+/* A handler has answered for the segment: those who wait for it may be done. */
+void partition_tell_waiters(struct partition *partition, const struct segment *segment, int64_t duration_ns,
+                            bool dead);
+
+#endif
