@@ -1,0 +1,40 @@
+# Short names for what is done often. How things are built is said in CMakeLists.txt.
+#
+# `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place.
+PRESET ?= default
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := build
+.PHONY: build run test check bench install clean help setup
+
+build: setup ## build the library and the command
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET)
+
+run: build ## build, then see the command at work
+	@scripts/run
+
+test: setup ## build and test plainly and under each sanitizer
+	@scripts/test default asan tsan
+
+check: setup ## build and test plainly
+	@scripts/test default
+
+bench: setup ## build for speed and run the benchmarks
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release
+	@for program in build/release/bench/bin/*; do echo "== $${program##*/}"; $$program || exit; done
+
+install: setup ## build for speed and install into PREFIX
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --build --preset release
+	@cmake --install build/release
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup:
+	@scripts/setup
