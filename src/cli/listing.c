@@ -7,6 +7,7 @@
 #include "cli/listing.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,8 +73,8 @@ static void print_mdoc(const databuffer_option *row)
 {
 	struct listed listed = listing_row(row);
 
-	printf(".It Fl -%s Ns = Ns Ar %s\n%s\n.Pq %s; default %s .\n", listed.flag, option_word(row), row->help,
-	       listed.range, listed.initial);
+	printf(".It Fl -%s Ns = Ns Ar %s\n%c%s\n.Pq %s; default %s .\n", listed.flag, option_word(row),
+	       toupper((unsigned char)row->help[0]), row->help + 1, listed.range, listed.initial);
 }
 
 static void print_markdown(const databuffer_option *row)

@@ -16,12 +16,13 @@
 
 struct run_counts run_count(struct run *run)
 {
+	int64_t end_ns = run->end_ns;
 	struct run_counts counts = {
 		.rejected = run->refused + run->host.dead,
 		.left = run->forsaken + run->host.returned,
 		.batches = run->host.batches,
 		.retries = run->host.retries,
-		.seconds = (double)((run->end_ns ? run->end_ns : clock_ns()) - run->start_ns) / CLOCK_NS_PER_SEC,
+		.seconds = (double)((end_ns ? end_ns : clock_ns()) - run->start_ns) / CLOCK_NS_PER_SEC,
 	};
 	uint64_t accepted = run->accepted, gone = run->host.dead + run->host.returned;
 
@@ -130,11 +131,11 @@ static int run_finish(struct run *run)
 {
 	int status;
 
-	watch_end(&run->watch);
-	console_status("");
 	/* A flush that does not come back holds its state; nobody may end that. */
 	if (run->host.running == 0)
 		host_close(&run->host);
+	watch_end(&run->watch);
+	console_status("");
 	status = run_judge(run);
 	if (run->arguments->summary || (isatty(STDERR_FILENO) && run->arguments->progress != PROGRESS_NEVER))
 		run_print_summary(run);

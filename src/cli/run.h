@@ -58,7 +58,8 @@ struct run {
 	_Atomic uint64_t refused;   /* records that did not get that far: they do not fit */
 	_Atomic uint64_t forsaken;  /* records that did not, for the end came first */
 	_Atomic uint64_t bytes_in;  /* of the input */
-	int64_t start_ns, end_ns;
+	int64_t start_ns;
+	_Atomic int64_t end_ns; /* 0 until then */
 	int64_t read_ns, parse_ns, insert_ns, insert_work_ns;
 };
 

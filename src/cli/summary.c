@@ -54,11 +54,12 @@ static void progress_part(struct run *run, const struct run_counts *counts, char
 void run_draw_progress(void *opened)
 {
 	struct run *run = opened;
-	struct run_counts counts = run_count(run);
+	struct run_counts counts;
 	char line[400], part[64];
 
 	if (!run->buf)
 		return;
+	counts = run_count(run);
 	progress_part(run, &counts, part, sizeof(part));
 	snprintf(line, sizeof(line), "%s in  %s flushed  %s/s  %s held  %s %s%s", console_number((double)counts.records),
 	         console_number((double)counts.flushed), console_number(progress_rate(&counts)),

@@ -182,8 +182,12 @@ bool partition_lease(struct partition *partition, struct lane *lane, const struc
 		}
 		if (lease == LEASE_GRANTED)
 			return true;
-		if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition, request))
+		if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition, request)) {
+			/* Who filled the last slot may have met a withdrawn end, and so not
+			 * have seen that it did (lane.h). */
+			*todo |= partition_filled(partition, now_ns);
 			return false;
+		}
 		cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES, now_ns);
 		*todo |= cut_advance(partition, now_ns);
 	}

@@ -357,7 +357,7 @@ int64_t databuffer_insert_array_timed(databuffer *buf, const void *base, size_t 
                                       int64_t timeout_ms)
 {
 	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, base) && n <= UINT32_MAX / 2 && item_size <= UINT32_MAX) {
+	if (may_be_fast(producer, buf, base) && n - 1 < UINT32_MAX / 2 && item_size <= UINT32_MAX) {
 		struct lane *lane = producer->cursor;
 		producer->cursor = lane->next;
 		if (array_fast(buf, lane, base, (uint32_t)n, (uint32_t)item_size))

@@ -31,6 +31,10 @@
  *
  * After c the owner writes nothing into the segment: a claim made later finds
  * end == 0. It takes its claim back by storing what claimed was.
+ *
+ * An owner that fills the last slot of its lease sees so by `end`, and looks
+ * whether the batch is full. One whose `end` was withdrawn between 3 and then
+ * does not see it: so whoever recalls has to look, too.
  */
 #ifndef DATABUFFER_CORE_LANE_H
 #define DATABUFFER_CORE_LANE_H

@@ -360,12 +360,11 @@ uint64_t segment_bytes(const struct segment *segment)
 
 bool segment_is_full(const struct segment *segment, databuffer_trigger *trigger)
 {
-	if (segment->held > 0 || has_unfilled(segment))
+	if (segment->held > 0)
 		return false;
-	if (segment->leased == segment->capacity) {
-		*trigger = DATABUFFER_TRIGGER_SIZE;
+	*trigger = DATABUFFER_TRIGGER_SIZE;
+	if (segment->leased == segment->capacity && !has_unfilled(segment))
 		return true;
-	}
 	*trigger = DATABUFFER_TRIGGER_BYTES;
 	return segment_bytes(segment) >= segment->byte_capacity;
 }

@@ -252,6 +252,63 @@ static void a_batch_is_cut_at_max_bytes(void **state)
 	end(&bench);
 }
 
+static void bytes_end_a_batch_that_has_slots_left(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = options();
+	o.max_size = 100;
+	o.max_bytes = 1000;
+	begin(&bench, &o);
+	unsigned char bytes[300] = { 0 };
+	const uint32_t lengths[] = { 100, 100, 100, 100, 300, 300 };
+	unsigned todo = 0;
+	for (int i = 0; i < 6; i++) {
+		struct lease_request request = { .item_size = lengths[i], .n = 1, .payload = lengths[i] };
+		assert_int_equal(todo, 0);
+		if (lane_put(&bench.lane, bytes, lengths[i]) == LANE_REFUSED) {
+			assert_true(partition_lease(&bench.partition, &bench.lane, &request, 0, &todo));
+			assert_int_not_equal(lane_put(&bench.lane, bytes, lengths[i]), LANE_REFUSED);
+		}
+		todo |= partition_filled(&bench.partition, 0);
+	}
+	assert_int_equal(todo, TODO_FLUSH);
+	assert_int_equal(databuffer_batch_bytes(&take(&bench)->batch), 1000);
+	end(&bench);
+}
+
+/* The owner of the last slot is between its look at `end` and its commit when
+ * another insert, which finds no room, recalls the leases. */
+static void a_batch_that_is_filled_during_a_recall_is_cut_by_who_recalled(void **state)
+{
+	(void)state;
+	struct bench bench;
+	struct lane other;
+	databuffer_options o = options();
+	begin(&bench, &o);
+	lane_init(&other, &bench.partition, &other, true);
+	unsigned todo = 0;
+	insert_all(&bench, 10);
+	struct segment *flying = take(&bench);
+	insert_all(&bench, 9);
+	struct lane *lane = &bench.lane;
+	uint32_t slot = lane_slot(lane);
+	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
+	assert_true(lane->lease_end > slot || partition_lease(&bench.partition, lane, &request, 0, &todo));
+	assert_true(lane_claim(lane, slot, 1));
+	uint32_t value = 19;
+	memcpy(lane->arena + lane->byte, &value, 4);
+	atomic_store(&lane->index[slot], slot_entry(lane->byte, 4));
+	/* The withdrawal comes here; the commit, for the recall not to wait for ever,
+	 * is made beforehand by hand, without the look. */
+	atomic_store(&lane->end, 0);
+	lane_commit(lane, slot + 1, lane->byte + 4, 4);
+	assert_false(partition_lease(&bench.partition, &other, &request, 0, &todo));
+	assert_true(land(&bench, flying, 0) & TODO_FLUSH);
+	assert_int_equal(databuffer_batch_size(&take(&bench)->batch), 10);
+	end(&bench);
+}
+
 static void a_batch_due_by_time_waits_and_grows_while_a_flush_runs(void **state)
 {
 	(void)state;
@@ -694,6 +751,8 @@ int main(void)
 		cmocka_unit_test(an_empty_partition_is_flushed_at_each_tick_if_flush_empty_says_so),
 		cmocka_unit_test(jitter_is_drawn_anew_for_every_batch_and_stays_in_its_bounds),
 		cmocka_unit_test(a_batch_is_cut_at_max_bytes),
+		cmocka_unit_test(bytes_end_a_batch_that_has_slots_left),
+		cmocka_unit_test(a_batch_that_is_filled_during_a_recall_is_cut_by_who_recalled),
 		cmocka_unit_test(a_batch_due_by_time_waits_and_grows_while_a_flush_runs),
 		cmocka_unit_test(a_full_partition_whose_flush_runs_takes_no_more),
 		cmocka_unit_test(max_queued_batches_more_may_wait),
