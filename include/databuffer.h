@@ -248,8 +248,8 @@ DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, cons
 /* Why an item reaches handle_dead or handle_left. */
 typedef struct databuffer_reason {
 	unsigned partition;
-	int status;       /* the handler's last answer, 0 if it was never asked; DATABUFFER_ETIMEDOUT
-	                   * if it had not answered in time */
+	int status;       /* the handler's last answer; DATABUFFER_REJECT for an item that it named;
+	                   * DATABUFFER_ETIMEDOUT if it had not answered in time; 0 if never asked */
 	unsigned attempts;/* how many times a handler was given its batch */
 	const char *text; /* a sentence, never NULL; valid during the call */
 } databuffer_reason;
@@ -380,7 +380,8 @@ DATABUFFER_API databuffer *databuffer_find(const char *name);
  *      DATABUFFER_ETIMEDOUT  no room came in time,
  *      DATABUFFER_EMSGSIZE   an item is larger than max_bytes,
  *      DATABUFFER_ESTOPPED, DATABUFFER_EINVAL, DATABUFFER_ENOMEM (a thread's
- *      first insert into a buffer allocates; later ones never do),
+ *      first insert into a buffer allocates; later ones do not, unless held
+ *      slots or a slow dump keep the memory of batches that are done),
  * and then nothing was inserted. */
 
 /* Inserts one item into the next partition, round-robin for each thread; if
@@ -425,7 +426,8 @@ typedef struct databuffer_slot {
  * `timeout` option. Write slot->data, then commit or abort, on the same thread.
  * A thread may hold up to 8 slots of a buffer (DATABUFFER_EBUSY). A slot that
  * is held delays no flush: a batch that is cut meanwhile goes without it, and
- * commit then moves the item into the next one. */
+ * commit then moves the item into the next one. The events of an insert are told
+ * at commit, or here if it is refused. */
 DATABUFFER_API int databuffer_reserve(databuffer *buf, size_t len, databuffer_slot *slot);
 /* Inserts what was written. 0, or, only if its batch was cut meanwhile, what
  * databuffer_insert may answer. The slot is used up in every case. */
@@ -523,7 +525,14 @@ typedef struct databuffer_stats {
  * inserted == held + flushed + dead + dropped + left in every answer. (In C++,
  * and beside the function in C, the type is `struct databuffer_stats` or
  * `databuffer_stats_t`.) */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the function and the struct share their name, as stat(2)'s do */
+#endif
 DATABUFFER_API int databuffer_stats(databuffer *buf, struct databuffer_stats *stats);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* --- Telemetry ------------------------------------------------------------------ */
 
@@ -579,7 +588,8 @@ DATABUFFER_API int databuffer_telemetry_detach(const char *id);
  * thread's work: single-threaded programs use a timeout of 0. */
 
 /* Does what is due at now_ms: cuts by time, late flushes, handlers. Returns how
- * many handlers it ran. One thread at a time. */
+ * many handlers it ran. One thread at a time; another is answered
+ * DATABUFFER_EDEADLK. DATABUFFER_ENOTSUP for a buffer with threads. */
 DATABUFFER_API int databuffer_work(databuffer *buf, int64_t now_ms);
 /* When databuffer_work has something to do next if nothing is inserted:
  * milliseconds on the program's clock, at once if in the past; INT64_MAX: never. */

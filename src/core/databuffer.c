@@ -197,6 +197,10 @@ int databuffer_start(databuffer **out, const databuffer_options *options)
 		buffer_release(buf);
 		return rc;
 	}
+	for (unsigned i = 0; i < buf->partition_count; i++) {
+		pthread_mutex_lock(&buf->partitions[i].lock);
+		buffer_unlock(&buf->partitions[i], 0); /* with flush_empty time runs from here */
+	}
 	*out = buf;
 	return 0;
 }

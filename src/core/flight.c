@@ -157,7 +157,8 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 		partition->in_flight--;
 	segment->late = false;
 
-	unsigned todo = 0;
+	/* Fewer items wait, so there is room, whether or not a segment is free. */
+	unsigned todo = verdict->flushed + verdict->dead > 0 ? TODO_ROOM : 0;
 	if (!batch_is_done(batch)) {
 		segment->not_before_ns = INT64_MIN;
 		if (verdict->transient)

@@ -41,7 +41,7 @@
 	X(flush_jitter, NUMBER, "ms", 2000, 0, OPTIONS_YEAR, NULL,                                    \
 	  "up to so much later, drawn anew for every interval")                                       \
 	X(flush_timeout, NUMBER, "ms", 60000, 0, OPTIONS_YEAR, NULL,                                  \
-	  "a flush that takes longer is late and given up; 0: it may take any time")                  \
+	  "a flush that takes longer is late, and the partition goes on without it; 0: any time")                  \
 	X(flush_empty, FLAG, "", 0, 0, 1, NULL,                                                       \
 	  "call the handler at each interval even if there is nothing to flush")                      \
 	X(timeout, NUMBER, "ms", 5000, 0, OPTIONS_YEAR, NULL,                                         \

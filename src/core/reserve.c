@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reserving a slot, writing into it in place, and committing it. */
 #include "core/insert.h"
+#include "core/telemetry.h"
 
 static struct hold *free_hold(struct producer *producer)
 {
@@ -48,6 +49,10 @@ int databuffer_reserve(databuffer *buf, size_t len, databuffer_slot *slot)
 	if (rc != 0)
 		return rc;
 	rc = reserve_inside(buf, len, slot);
+	if (rc != 0 && telemetry_wants(INSERT_EVENTS)) {
+		insert_emit(buf, DATABUFFER_INSERT_START, 0, 1, len, 0, 0);
+		insert_emit(buf, DATABUFFER_INSERT_EXCEPTION, 0, 1, len, 0, rc);
+	}
 	buffer_leave(buf);
 	return rc;
 }
