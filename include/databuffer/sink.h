@@ -264,16 +264,19 @@ static inline int databuffer_record_open(databuffer_record *record, const void *
 	const char *bytes = (const char *)data;
 	databuffer_record_head head;
 	uint64_t cells;
+	uint32_t nuls = 0;
 
 	if (len < sizeof(head))
 		return -EINVAL;
 	memcpy(&head, bytes, sizeof(head));
 	cells = (uint64_t)head.fields * sizeof(databuffer_record_cell);
-	if (head.magic != DATABUFFER_RECORD_MAGIC || head.names_len < head.fields ||
+	if (head.magic != DATABUFFER_RECORD_MAGIC ||
 	    sizeof(head) + cells + head.names_len + head.text_len + head.data_len != len)
 		return -EINVAL;
 	bytes += sizeof(head);
-	if (head.names_len > 0 && bytes[cells + head.names_len - 1] != '\0')
+	for (uint32_t i = 0; i < head.names_len; i++)
+		nuls += bytes[cells + i] == '\0';
+	if (nuls != head.fields || (head.names_len > 0 && bytes[cells + head.names_len - 1] != '\0'))
 		return -EINVAL;
 	record->source = head.source;
 	record->line = head.line;
@@ -291,7 +294,8 @@ static inline int databuffer_record_open(databuffer_record *record, const void *
 
 /* Field i of `fields`, all but its name: 1, or 0 if there is none, or its slice
  * is not in the record. */
-static inline int databuffer_record_value(const databuffer_record *record, uint32_t i, databuffer_field *field)
+static inline int databuffer_record_value(const databuffer_record *record, uint32_t i,
+                                          databuffer_field *field)
 {
 	databuffer_record_cell cell;
 
@@ -317,7 +321,8 @@ static inline int databuffer_record_value(const databuffer_record *record, uint3
 	case DATABUFFER_FIELD_TEXT:
 	case DATABUFFER_FIELD_BYTES:
 	case DATABUFFER_FIELD_JSON:
-		if (cell.value.at > record->internal_slices || cell.len > record->internal_slices - cell.value.at)
+		if (cell.value.at > record->internal_slices ||
+		    cell.len > record->internal_slices - cell.value.at)
 			return 0;
 		field->text = record->text + cell.value.at;
 		field->len = cell.len;

@@ -70,13 +70,20 @@ static const struct own_row {
 #define OWN_COUNT (sizeof(own_rows) / sizeof(own_rows[0]))
 
 static const struct argp_option word_options[] = {
-	{ "sink", KEY_SINK, "NAME:TARGET", 0, "where records go, as sqlite:FILE?table=NAME; `databuffer sinks' lists them", 1 },
-	{ "format", KEY_FORMAT, "FORMAT", 0, "lines, ndjson, csv or tsv (default by each file's ending, else lines)", 1 },
-	{ "columns", KEY_COLUMNS, "A,B,C", 0, "names of the columns of csv and tsv that have no header", 1 },
-	{ "rejects", KEY_REJECTS, "FILE", 0, "append the records that do not fit, or could not be flushed, to FILE", 1 },
-	{ "progress", KEY_PROGRESS, "auto|always|never", 0, "the line that shows how far it is (default auto: on a terminal)", 1 },
-	{ "summary", KEY_SUMMARY, NULL, 0, "print the summary on standard error also where that is no terminal", 1 },
-	{ "json", KEY_JSON, NULL, 0, "print the summary as a JSON object on standard output", 1 },
+	{ "sink", KEY_SINK, "NAME:TARGET", 0,
+	  "where records go, as sqlite:FILE?table=NAME; `databuffer sinks' lists them", 1 },
+	{ "format", KEY_FORMAT, "FORMAT", 0,
+	  "lines, ndjson, csv or tsv (default by each file's ending, else lines)", 1 },
+	{ "columns", KEY_COLUMNS, "A,B,C", 0,
+	  "names of the columns of csv and tsv that have no header", 1 },
+	{ "rejects", KEY_REJECTS, "FILE", 0,
+	  "append the records that do not fit, or could not be flushed, to FILE", 1 },
+	{ "progress", KEY_PROGRESS, "auto|always|never", 0,
+	  "the line that shows how far it is (default auto: on a terminal)", 1 },
+	{ "summary", KEY_SUMMARY, NULL, 0,
+	  "print the summary on standard error also where that is no terminal", 1 },
+	{ "json", KEY_JSON, NULL, 0,
+	  "print the summary as a JSON object on standard output", 1 },
 };
 
 #define WORD_COUNT (sizeof(word_options) / sizeof(word_options[0]))
@@ -84,8 +91,8 @@ static const struct argp_option word_options[] = {
 static const char arguments_doc[] =
 	"Reads records from files, or standard input, and flushes them in batches to a sink.\v"
 	"A number may have a suffix that fits its unit: k, M, G for items and bytes; ms, s, m, h for times.\n\n"
-	"Exit status: 0 if every record was flushed or written to the file of --rejects; 1 if not, or if something "
-	"failed; 2 if the command line is wrong.";
+	"Exit status: 0 if every record was flushed or written to the file of --rejects; 1 if not, or if "
+	"something failed; 2 if the command line is wrong.";
 
 const databuffer_option *arguments_own_at(size_t i)
 {
@@ -142,7 +149,8 @@ static void parse_library(struct arguments *arguments, size_t i, const char *tex
 	if (databuffer_options_set(&arguments->options, row->name, text) < 0)
 		usage_error("--%s: %s", flag, arguments->options.error);
 	if (arguments->options.flusher != DATABUFFER_THREADS)
-		usage_error("--%s: this command flushes with threads; the other is for programs with a loop of their own",
+		usage_error("--%s: this command flushes with threads; the other is for programs with a loop "
+		            "of their own",
 		            flag);
 }
 

@@ -35,7 +35,8 @@ void console_print(const char *lines)
 	int len;
 
 	pthread_mutex_lock(&console_lock);
-	len = snprintf(text, sizeof(text), "%s%s%s", console_shown[0] ? "\r\033[K" : "", lines, console_shown);
+	len =
+	    snprintf(text, sizeof(text), "%s%s%s", console_shown[0] ? "\r\033[K" : "", lines, console_shown);
 	console_write(text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
 	pthread_mutex_unlock(&console_lock);
 }

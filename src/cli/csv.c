@@ -61,10 +61,11 @@ static void csv_add_name(struct csv *state, const char *name, size_t len)
 	if ((memchr(name, '\0', len) || utf8_valid(name, len) < len) && !state->fault[0])
 		snprintf(state->fault, sizeof(state->fault), "the name of column %zu is not UTF-8 text",
 		         state->columns);
-	for (const char *other = state->header_names; other && other < state->header_names + state->header_len;
-	     other += strlen(other) + 1)
+	for (const char *other = state->header_names;
+	     other && other < state->header_names + state->header_len; other += strlen(other) + 1)
 		if (strlen(other) == len && strncasecmp(other, name, len) == 0 && !state->fault[0])
-			snprintf(state->fault, sizeof(state->fault), "the column \"%.100s\" is there twice", other);
+			snprintf(state->fault, sizeof(state->fault), "the column \"%.100s\" is there twice",
+			         other);
 	memory_grow(&state->header_names, &state->header_capacity, state->header_len + len + 1, 1);
 	memcpy(state->header_names + state->header_len, name, len);
 	state->header_names[state->header_len + len] = '\0';
@@ -90,7 +91,8 @@ static ptrdiff_t csv_place(struct csv *state, const char *field, size_t len)
 		state->cursor += len + 1;
 		return (ptrdiff_t)at;
 	}
-	for (const char *quote = field; (quote = memchr(quote, '"', (size_t)(field + len - quote))) != NULL; quote++)
+	for (const char *quote = field; (quote = memchr(quote, '"', (size_t)(field + len - quote))) != NULL;
+	     quote++)
 		doubled++;
 	state->cursor += len + doubled + 3;
 	return doubled ? -1 : (ptrdiff_t)at + 1;
@@ -175,7 +177,8 @@ static bool csv_odd_quotes(const char *text, size_t len)
 }
 
 /* Feeds one more line. Inside quotes its end belongs to the field, as it is. */
-static bool csv_feed(struct csv *state, struct reader *reader, const struct line *line, struct records *records)
+static bool csv_feed(struct csv *state, struct reader *reader, const struct line *line,
+                     struct records *records)
 {
 	size_t len;
 
@@ -189,7 +192,8 @@ static bool csv_feed(struct csv *state, struct reader *reader, const struct line
 	if (state->lines++ == 0)
 		state->first_size = line->size;
 	return csv_parse(&state->parser, line->text, len, csv_on_field, csv_on_row, state) == len &&
-	       (state->quotes_open || csv_parse(&state->parser, "\n", 1, csv_on_field, csv_on_row, state) == 1);
+	       (state->quotes_open ||
+		csv_parse(&state->parser, "\n", 1, csv_on_field, csv_on_row, state) == 1);
 }
 
 static enum format_answer csv_refuse(struct csv *state, struct reader *reader, struct records *records,
@@ -235,8 +239,9 @@ static enum format_answer csv_complete(struct csv *state, struct reader *reader,
 			snprintf(reject->reason, sizeof(reject->reason), "the header does not fit: %s",
 			         state->fault);
 		else
-			snprintf(reject->reason, sizeof(reject->reason), "%zu field%s where there are %zu columns",
-			         records->fields, records->fields == 1 ? "" : "s", state->columns);
+			snprintf(reject->reason, sizeof(reject->reason),
+			         "%zu field%s where there are %zu columns", records->fields,
+			         records->fields == 1 ? "" : "s", state->columns);
 		return csv_refuse(state, reader, records, reject, state->fed, state->lines, state->text_len);
 	}
 	records_finish(records, state->names, state->names_len, reader->line, reader->bytes + reader->begin,
@@ -259,15 +264,17 @@ static enum format_answer csv_next(void *opened, struct reader *reader, struct r
 		case READER_END:
 			if (state->lines == 0)
 				return FORMAT_END;
-			return csv_refuse_line(state, reader, records, reject, "a quote is opened and never closed");
+			return csv_refuse_line(state, reader, records, reject,
+			                       "a quote is opened and never closed");
 		case READER_LONG:
 			if (state->lines == 0) {
 				if (state->header)
 					csv_fail_header(state, records, "its line is over the limit");
 				return FORMAT_LONG;
 			}
-			return csv_refuse_line(state, reader, records, reject,
-			                       "a quote is opened and not closed within the limit of a record");
+			return csv_refuse_line(
+			    state, reader, records, reject,
+			    "a quote is opened and not closed within the limit of a record");
 		default:
 			break;
 		}
@@ -277,9 +284,10 @@ static enum format_answer csv_next(void *opened, struct reader *reader, struct r
 		}
 		if (!csv_feed(state, reader, &line, records))
 			return csv_refuse_line(state, reader, records, reject,
-			                       state->lines > 1 ? "a quote is opened and not closed where it should be" :
-			                                          "a quote stands where none may be: quotes enclose "
-			                                          "a whole field, and are doubled within");
+			                       state->lines > 1
+			                           ? "a quote is opened and not closed where it should be"
+			                           : "a quote stands where none may be: quotes enclose "
+			                             "a whole field, and are doubled within");
 		if (!state->row)
 			continue;
 		if (!state->header)

@@ -47,7 +47,8 @@ static bool run_is_stalled(struct run *run)
 		stall->since_ns = now;
 	stall->settled = settled;
 	stall->failures = failures;
-	return stall->since_ns != 0 && now - stall->since_ns >= run->arguments->stall_timeout * CLOCK_NS_PER_MS;
+	return stall->since_ns != 0 &&
+	       now - stall->since_ns >= run->arguments->stall_timeout * CLOCK_NS_PER_MS;
 }
 
 enum run_cause run_look(struct run *run)
@@ -79,7 +80,8 @@ static void feed_reject(struct feed *feed, const databuffer_item *item, const ch
 	databuffer_record record;
 
 	if (databuffer_record_open(&record, item->data, item->len) == 0)
-		rejects_add(&feed->run->rejects, feed->source->name, record.line, reason, record.text, record.text_len);
+		rejects_add(&feed->run->rejects, feed->source->name, record.line, reason, record.text,
+		            record.text_len);
 }
 
 static void feed_forsake(struct feed *feed, const databuffer_item *item)
@@ -117,7 +119,8 @@ static void feed_insert(struct feed *feed, const databuffer_item *item)
 	}
 	atomic_fetch_add(&run->refused, 1);
 	feed_reject(feed, item,
-	            rc == DATABUFFER_EMSGSIZE ? "with its fields it is larger than --max-bytes" : databuffer_strerror(rc));
+	            rc == DATABUFFER_EMSGSIZE ? "with its fields it is larger than --max-bytes"
+	                                      : databuffer_strerror(rc));
 }
 
 static void feed_insert_block(struct feed *feed)
@@ -150,8 +153,8 @@ static void feed_end_overlong(struct feed *feed)
 	size_t len = text ? overlong->size : 0;
 	char reason[160];
 
-	snprintf(reason, sizeof(reason), "%s bytes, over the limit of %s%s", console_number((double)overlong->size),
-	         console_number((double)feed->reader.max_line),
+	snprintf(reason, sizeof(reason), "%s bytes, over the limit of %s%s",
+	         console_number((double)overlong->size), console_number((double)feed->reader.max_line),
 	         text || !overlong->spool ? "" : ", and there is no room to keep it");
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
@@ -261,7 +264,8 @@ void run_feed(struct run *run, size_t source)
 	}
 	run->records.source = (uint32_t)source;
 	reader_init(&feed.reader, fd, (size_t)run->arguments->max_line);
-	feed.state = feed.source->format->open(feed.source->format->has_columns ? run->arguments->columns : NULL);
+	feed.state =
+	    feed.source->format->open(feed.source->format->has_columns ? run->arguments->columns : NULL);
 	feed_loop(&feed);
 	if (run->overlong.active)
 		overlong_end(&run->overlong, NULL);

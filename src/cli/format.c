@@ -7,7 +7,7 @@
 
 #include "cli/utf8.h"
 
-static const struct format *const format_table[] = { &format_lines, &format_ndjson, &format_csv, &format_tsv };
+static const struct format *const format_table[] = {&format_lines, &format_ndjson, &format_csv, &format_tsv};
 
 #define FORMAT_COUNT (sizeof(format_table) / sizeof(format_table[0]))
 

@@ -14,7 +14,8 @@ static int host_open_state(struct host *host, void **state, databuffer_sentence 
 	return host->sink->table->open(&host->sink->config, state, why);
 }
 
-int host_open(struct host *host, const struct sink *sink, struct rejects *rejects, const struct sources *sources)
+int host_open(struct host *host, const struct sink *sink, struct rejects *rejects,
+              const struct sources *sources)
 {
 	databuffer_sentence why = { "" };
 	void *state = NULL;
@@ -138,9 +139,10 @@ static void host_reject(struct host *host, const databuffer_item *item, const ch
 {
 	databuffer_record record;
 
-	if (databuffer_record_open(&record, item->data, item->len) == 0 && record.source < host->sources->count)
-		rejects_add(host->rejects, host->sources->list[record.source].name, record.line, reason, record.text,
-		            record.text_len);
+	if (databuffer_record_open(&record, item->data, item->len) == 0 &&
+	    record.source < host->sources->count)
+		rejects_add(host->rejects, host->sources->list[record.source].name, record.line, reason,
+		            record.text, record.text_len);
 }
 
 static void host_on_dead(const databuffer_item *item, const databuffer_reason *reason, void *meta)

@@ -37,7 +37,8 @@ struct host {
 };
 
 /* Opens the first state. 0, or -1 after saying why the sink cannot work. */
-int host_open(struct host *host, const struct sink *sink, struct rejects *rejects, const struct sources *sources);
+int host_open(struct host *host, const struct sink *sink, struct rejects *rejects,
+              const struct sources *sources);
 /* Closes all states that no flush has. */
 void host_close(struct host *host);
 

@@ -81,8 +81,9 @@ static bool ndjson_add_value(struct records *records, const json_t *value)
 		/* The parser lets only valid UTF-8 through. */
 		text = json_string_value(value);
 		len = json_string_length(value);
-		records_copy(records, memchr(text, '\0', len) ? DATABUFFER_FIELD_BYTES : DATABUFFER_FIELD_TEXT,
-		             text, len);
+		records_copy(records,
+		             memchr(text, '\0', len) ? DATABUFFER_FIELD_BYTES : DATABUFFER_FIELD_TEXT, text,
+		             len);
 		return true;
 	default:
 		dump = ndjson_dump(value);
@@ -97,7 +98,7 @@ static bool ndjson_add_value(struct records *records, const json_t *value)
 static const char *ndjson_kind(const json_t *value)
 {
 	static const char *const kinds[] = { "an object", "an array", "a string", "a number",
-		                             "a number",  "true",     "false",    "null" };
+	                                     "a number",  "true",     "false",    "null" };
 
 	return kinds[json_typeof(value)];
 }
@@ -129,7 +130,8 @@ static bool ndjson_parse(struct ndjson *state, const struct line *line, struct r
 		memcpy(state->names + state->names_len, key, len);
 		state->names_len += len;
 		if (!ndjson_add_value(records, value)) {
-			snprintf(reason, size, "the value of \"%.100s\" is too deep or too large to keep", key);
+			snprintf(reason, size, "the value of \"%.100s\" is too deep or too large to keep",
+			         key);
 			goto out;
 		}
 	}

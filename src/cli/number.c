@@ -22,7 +22,7 @@ static bool number_is_digit(char c)
 enum number_kind number_read(const char *text, size_t len, int64_t *integer, double *real)
 {
 	static const double powers[NUMBER_DIGITS + 1] = { 1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-		                                          1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+	                                                  1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
 	bool negative = len > 0 && text[0] == '-';
 	size_t start = negative, i = start, whole;
 	uint64_t value = 0;

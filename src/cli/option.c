@@ -119,8 +119,8 @@ void option_range(const databuffer_option *row, char *text, size_t size)
 		}
 		break;
 	case DATABUFFER_OPTION_NUMBER:
-		snprintf(text, size, "%" PRId64 " to %" PRId64 "%s%s", row->min, row->max, row->unit[0] ? " " : "",
-		         row->unit);
+		snprintf(text, size, "%" PRId64 " to %" PRId64 "%s%s", row->min, row->max,
+		         row->unit[0] ? " " : "", row->unit);
 		break;
 	default:
 		snprintf(text, size, "a text of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);

@@ -60,8 +60,9 @@ static void rejects_write(struct rejects *rejects)
 			n = 0;
 		if (n < 0) {
 			rejects->broken = true;
-			console_say("cannot write rejected records to %s: %s; from here on they are only counted",
-			            rejects->path, strerror(errno));
+			console_say(
+			    "cannot write rejected records to %s: %s; from here on they are only counted",
+			    rejects->path, strerror(errno));
 			n = 0;
 		}
 	}
@@ -91,8 +92,8 @@ static void rejects_put_string(struct rejects *rejects, const char *text, size_t
 		char escape[8];
 		size_t run = 0;
 
-		while (run < len && run < REJECTS_PIECE / 2 && (unsigned char)text[run] >= ' ' && text[run] != '"' &&
-		       text[run] != '\\' && (signed char)text[run] > 0)
+		while (run < len && run < REJECTS_PIECE / 2 && (unsigned char)text[run] >= ' ' &&
+		       text[run] != '"' && text[run] != '\\' && (signed char)text[run] > 0)
 			run++;
 		if (run > 0) {
 			rejects_put(rejects, text, run);
@@ -102,7 +103,10 @@ static void rejects_put_string(struct rejects *rejects, const char *text, size_t
 			run = 1;
 		} else if (c < 0x80) {
 			snprintf(escape, sizeof(escape), "\\u%04x", c);
-			rejects_puts(rejects, c == '\n' ? "\\n" : c == '\t' ? "\\t" : c == '\r' ? "\\r" : escape);
+			rejects_puts(rejects, c == '\n'   ? "\\n"
+			                      : c == '\t' ? "\\t"
+			                      : c == '\r' ? "\\r"
+			                                  : escape);
 			run = 1;
 		} else {
 			/* Four bytes hold one character at least, if it is one. */
@@ -128,8 +132,9 @@ static void rejects_put_base64(struct rejects *rejects, const char *text, size_t
 	for (size_t i = 0; i < len; i += 3) {
 		unsigned bits = (unsigned)at[i] << 16 | (i + 1 < len ? (unsigned)at[i + 1] << 8 : 0) |
 		                (i + 2 < len ? at[i + 2] : 0);
-		char four[4] = { digits[bits >> 18], digits[bits >> 12 & 63],
-			         i + 1 < len ? digits[bits >> 6 & 63] : '=', i + 2 < len ? digits[bits & 63] : '=' };
+		char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+				i + 1 < len ? digits[bits >> 6 & 63] : '=',
+				i + 2 < len ? digits[bits & 63] : '='};
 
 		rejects_put(rejects, four, sizeof(four));
 	}
@@ -163,8 +168,8 @@ static void rejects_write_line(struct rejects *rejects, const char *source, uint
 		console_say("the last line of %s is torn", rejects->path);
 }
 
-void rejects_add(struct rejects *rejects, const char *source, uint64_t line, const char *reason, const char *text,
-                 size_t len)
+void rejects_add(struct rejects *rejects, const char *source, uint64_t line, const char *reason,
+                 const char *text, size_t len)
 {
 	pthread_mutex_lock(&rejects->lock);
 	if (rejects->fd >= 0 && !rejects->broken)
@@ -176,7 +181,8 @@ void rejects_add(struct rejects *rejects, const char *source, uint64_t line, con
 		if (rejects->shown++ < REJECTS_SHOWN)
 			console_say("%s:%" PRIu64 ": %s", source, line, reason);
 		if (rejects->shown == REJECTS_SHOWN && rejects->fd < 0)
-			console_say("further rejected records are only counted; --rejects FILE keeps them all");
+			console_say(
+			    "further rejected records are only counted; --rejects FILE keeps them all");
 	}
 	pthread_mutex_unlock(&rejects->lock);
 }

@@ -35,7 +35,7 @@ int rejects_open(struct rejects *rejects, const char *path);
 int rejects_close(struct rejects *rejects);
 
 /* From any thread. */
-void rejects_add(struct rejects *rejects, const char *source, uint64_t line, const char *reason, const char *text,
-                 size_t len);
+void rejects_add(struct rejects *rejects, const char *source, uint64_t line, const char *reason,
+                 const char *text, size_t len);
 
 #endif

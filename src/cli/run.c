@@ -39,8 +39,9 @@ static void run_leave(void *opened, int signal)
 	struct run_counts counts = run_count(run);
 
 	console_status("");
-	console_say("%s again: leaving at once; %s record%s left unwritten", signal == SIGINT ? "interrupted" : "ended",
-	            console_number((double)counts.held), counts.held == 1 ? " was" : "s were");
+	console_say("%s again: leaving at once; %s record%s left unwritten",
+	            signal == SIGINT ? "interrupted" : "ended", console_number((double)counts.held),
+	            counts.held == 1 ? " was" : "s were");
 }
 
 /* --- Start ------------------------------------------------------------------------------ */

@@ -50,10 +50,11 @@ const databuffer_sink *sink_load(const char *path, databuffer_sentence *why)
 		if (!table) {
 			databuffer_sentence_set(why, 0, "%s is no sink: it defines no %s", path, symbol);
 		} else if (table->abi != DATABUFFER_SINK_ABI) {
-			databuffer_sentence_set(why, 0,
-			                        "%s was built for version %d of <databuffer/sink.h>, this command "
-			                        "has version %d; build it again",
-			                        path, table->abi, DATABUFFER_SINK_ABI);
+			databuffer_sentence_set(
+			    why, 0,
+			    "%s was built for version %d of <databuffer/sink.h>, this command "
+			    "has version %d; build it again",
+			    path, table->abi, DATABUFFER_SINK_ABI);
 			table = NULL;
 		}
 	}
@@ -82,8 +83,8 @@ static const databuffer_sink *sink_find(const char *name, databuffer_sentence *w
 			return sink_table[i];
 		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", sink_table[i]->name);
 	}
-	databuffer_sentence_set(why, 0, "there is no sink \"%s\"; there are %s, or name a file, as ./my.so:TARGET", name,
-	                        names);
+	databuffer_sentence_set(
+	    why, 0, "there is no sink \"%s\"; there are %s, or name a file, as ./my.so:TARGET", name, names);
 	return NULL;
 }
 
@@ -129,13 +130,14 @@ static size_t sink_parameter_count(const databuffer_sink *table)
 static databuffer_option sink_row(const databuffer_sink_parameter *parameter)
 {
 	databuffer_option row = {
-		.name = parameter->name,
-		.type = parameter->type,
-		.unit = parameter->unit ? parameter->unit : "",
-		.min = parameter->min,
-		.max = parameter->type == DATABUFFER_OPTION_TEXT && parameter->max == 0 ? INT64_MAX : parameter->max,
-		.choices = parameter->choices,
-		.help = parameter->help,
+	    .name = parameter->name,
+	    .type = parameter->type,
+	    .unit = parameter->unit ? parameter->unit : "",
+	    .min = parameter->min,
+	    .max =
+		parameter->type == DATABUFFER_OPTION_TEXT && parameter->max == 0 ? INT64_MAX : parameter->max,
+	    .choices = parameter->choices,
+	    .help = parameter->help,
 	};
 
 	return row;
@@ -166,15 +168,16 @@ static int sink_set_pair(struct sink *sink, char *pair, databuffer_sentence *why
 
 		if (strcmp(name, pair) == 0) {
 			if (!value)
-				return databuffer_sentence_set(why, -1, "the parameter %s of the sink %s needs a value, as %s=...",
-				                               pair, sink->table->name, pair);
+				return databuffer_sentence_set(
+				    why, -1, "the parameter %s of the sink %s needs a value, as %s=...", pair,
+				    sink->table->name, pair);
 			sink_decode(value);
 			return sink_set(sink, i, value, why);
 		}
 		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", name);
 	}
-	return databuffer_sentence_set(why, -1, "the sink %s has no parameter \"%s\"; it has %s", sink->table->name, pair,
-	                               count ? names : "none");
+	return databuffer_sentence_set(why, -1, "the sink %s has no parameter \"%s\"; it has %s",
+	                               sink->table->name, pair, count ? names : "none");
 }
 
 static int sink_set_all(struct sink *sink, char *pairs, databuffer_sentence *why)
@@ -199,7 +202,8 @@ int sink_init(struct sink *sink, const char *text, databuffer_sentence *why)
 
 	*sink = (struct sink){ .target = NULL };
 	if (!colon)
-		return databuffer_sentence_set(why, -1, "--sink must be NAME:TARGET, as sqlite:FILE, not \"%s\"", text);
+		return databuffer_sentence_set(
+		    why, -1, "--sink must be NAME:TARGET, as sqlite:FILE, not \"%s\"", text);
 	name = memory_copy(text, (size_t)(colon - text));
 	sink->table = sink_find(name, why);
 	free(name);
@@ -212,10 +216,11 @@ int sink_init(struct sink *sink, const char *text, databuffer_sentence *why)
 		*pairs++ = '\0';
 	sink_decode(sink->target);
 	if (sink->table->target && sink->target[0] == '\0')
-		return databuffer_sentence_set(why, -1, "the sink %s needs a target: %s:%s", sink->table->name,
-		                               sink->table->name, sink->table->target);
+		return databuffer_sentence_set(why, -1, "the sink %s needs a target: %s:%s",
+		                               sink->table->name, sink->table->name, sink->table->target);
 	if (!sink->table->target && sink->target[0] != '\0')
-		return databuffer_sentence_set(why, -1, "the sink %s takes no target: write \"%s:\", not \"%s\"",
+		return databuffer_sentence_set(why, -1,
+		                               "the sink %s takes no target: write \"%s:\", not \"%s\"",
 		                               sink->table->name, sink->table->name, text);
 	if (sink_set_all(sink, pairs, why) < 0)
 		return -1;
@@ -239,7 +244,8 @@ void sink_describe(const databuffer_sink *table)
 
 		snprintf(left, sizeof(left), "%s=%s", at->name, option_word(&row));
 		if (at->type == DATABUFFER_OPTION_TEXT)
-			printf("    %-26s %s (default %s)\n", left, at->help, at->initial[0] ? at->initial : "none");
+			printf("    %-26s %s (default %s)\n", left, at->help,
+			       at->initial[0] ? at->initial : "none");
 		else {
 			option_range(&row, range, sizeof(range));
 			printf("    %-26s %s (%s; default %s)\n", left, at->help, range, at->initial);

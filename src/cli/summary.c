@@ -61,10 +61,10 @@ void run_draw_progress(void *opened)
 		return;
 	counts = run_count(run);
 	progress_part(run, &counts, part, sizeof(part));
-	snprintf(line, sizeof(line), "%s in  %s flushed  %s/s  %s held  %s %s%s", console_number((double)counts.records),
-	         console_number((double)counts.flushed), console_number(progress_rate(&counts)),
-	         console_number((double)counts.held), console_number((double)counts.retries),
-	         counts.retries == 1 ? "retry" : "retries", part);
+	snprintf(line, sizeof(line), "%s in  %s flushed  %s/s  %s held  %s %s%s",
+	         console_number((double)counts.records), console_number((double)counts.flushed),
+	         console_number(progress_rate(&counts)), console_number((double)counts.held),
+	         console_number((double)counts.retries), counts.retries == 1 ? "retry" : "retries", part);
 	console_status(line);
 }
 
@@ -77,20 +77,23 @@ void run_print_summary(struct run *run)
 	size_t used;
 
 	used = (size_t)snprintf(text, sizeof(text),
-	                        "records   %14s   in %.2f s, %s a second\n"
-	                        "flushed   %14s   in %s batch%s, %s records in each on average\n"
-	                        "rejected  %14s%s%s\n",
-	                        console_number((double)counts.records), counts.seconds,
-	                        console_number(summary_rate(&counts)), console_number((double)counts.flushed),
-	                        console_number((double)counts.batches), counts.batches == 1 ? "" : "es",
-	                        console_number(summary_mean_batch(&counts)), console_number((double)counts.rejected),
-	                        counts.rejected && run->arguments->rejects ? "   in " : "",
-	                        counts.rejected && run->arguments->rejects ? run->arguments->rejects : "");
+				"records   %14s   in %.2f s, %s a second\n"
+				"flushed   %14s   in %s batch%s, %s records in each on average\n"
+				"rejected  %14s%s%s\n",
+				console_number((double)counts.records), counts.seconds,
+				console_number(summary_rate(&counts)), console_number((double)counts.flushed),
+				console_number((double)counts.batches), counts.batches == 1 ? "" : "es",
+				console_number(summary_mean_batch(&counts)),
+				console_number((double)counts.rejected),
+				counts.rejected && run->arguments->rejects ? "   in " : "",
+				counts.rejected && run->arguments->rejects ? run->arguments->rejects : "");
 	if (counts.left > 0)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "left      %14s   not written before the end\n",
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+		                         "left      %14s   not written before the end\n",
 		                         console_number((double)counts.left));
 	if (counts.retries > 0)
-		snprintf(text + used, sizeof(text) - used, "retries   %14s\n", console_number((double)counts.retries));
+		snprintf(text + used, sizeof(text) - used, "retries   %14s\n",
+		         console_number((double)counts.retries));
 	console_print(text);
 }
 
@@ -111,13 +114,15 @@ int run_print_json(struct run *run)
 	printf("{\"records\":%" PRIu64 ",\"flushed\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"mean_batch\":%.1f"
 	       ",\"rate_per_s\":%.1f,\"rejected\":%" PRIu64 ",\"left\":%" PRIu64 ",\"retries\":%" PRIu64
 	       ",\"seconds\":%.6f,\"ended_by\":\"%s\"",
-	       counts.records, counts.flushed, counts.batches, summary_mean_batch(&counts), summary_rate(&counts),
-	       counts.rejected, counts.left, counts.retries, counts.seconds, ends[run->cause]);
+	       counts.records, counts.flushed, counts.batches, summary_mean_batch(&counts),
+	       summary_rate(&counts), counts.rejected, counts.left, counts.retries, counts.seconds,
+	       ends[run->cause]);
 	/* Reading to waiting follow each other on one thread; the sink works beside. */
 	printf(",\"read_seconds\":%.6f,\"parse_seconds\":%.6f,\"insert_seconds\":%.6f,\"wait_seconds\":%.6f"
 	       ",\"sink_seconds\":%.6f}\n",
-	       summary_seconds(run->read_ns), summary_seconds(run->parse_ns), summary_seconds(run->insert_work_ns),
-	       summary_seconds(run->insert_ns - run->insert_work_ns), summary_seconds((int64_t)run->host.sink_ns));
+	       summary_seconds(run->read_ns), summary_seconds(run->parse_ns),
+	       summary_seconds(run->insert_work_ns), summary_seconds(run->insert_ns - run->insert_work_ns),
+	       summary_seconds((int64_t)run->host.sink_ns));
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		console_say("cannot write the summary to standard output");
 		return -1;

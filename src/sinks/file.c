@@ -165,8 +165,8 @@ static int file_open(const databuffer_sink_config *config, void **opened, databu
 	if (!state || !block) {
 		rc = databuffer_sentence_set(why, -ENOMEM, "memory ran out");
 	} else if (strlen(config->target) > FILE_NAME - 16) {
-		rc = databuffer_sentence_set(why, -ENAMETOOLONG, "the path of the file is longer than %d bytes",
-		                             FILE_NAME - 16);
+		rc = databuffer_sentence_set(why, -ENAMETOOLONG,
+		                             "the path of the file is longer than %d bytes", FILE_NAME - 16);
 	} else {
 		state->rotate = config->values[FILE_ROTATE].number;
 		state->keep = config->values[FILE_KEEP].number;
@@ -210,7 +210,8 @@ static bool file_has_moved(const struct file_shared *shared, const struct stat *
 {
 	struct stat named;
 
-	return stat(shared->path, &named) != 0 || named.st_ino != ours->st_ino || named.st_dev != ours->st_dev;
+	return stat(shared->path, &named) != 0 || named.st_ino != ours->st_ino ||
+	       named.st_dev != ours->st_dev;
 }
 
 /* Makes the file ready for so many bytes more; *size is what it has. */

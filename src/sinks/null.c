@@ -50,7 +50,8 @@ static int null_flush(void *opened, databuffer_batch *batch, databuffer_sentence
 		struct timespec slice = { .tv_nsec = (left < NULL_SLICE ? left : NULL_SLICE) * 1000000 };
 
 		if (databuffer_batch_cancelled(batch))
-			return databuffer_sentence_set(why, DATABUFFER_RETRY, "the batch was cancelled during its delay");
+			return databuffer_sentence_set(why, DATABUFFER_RETRY,
+			                               "the batch was cancelled during its delay");
 		nanosleep(&slice, NULL);
 	}
 	return 0;

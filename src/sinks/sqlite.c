@@ -134,28 +134,34 @@ int sqlite_complain(const struct sqlite *state, int rc, databuffer_sentence *why
 	case SQLITE_LOCKED:
 		return databuffer_sentence_set(why, -EBUSY, "%s is locked by another process", path);
 	case SQLITE_FULL:
-		return databuffer_sentence_set(why, -ENOSPC, "the disk is full: no room for more rows in %s", path);
+		return databuffer_sentence_set(why, -ENOSPC, "the disk is full: no room for more rows in %s",
+		                               path);
 	case SQLITE_READONLY:
-		return databuffer_sentence_set(why, -EROFS, "%s cannot be written: it or its folder is read-only", path);
+		return databuffer_sentence_set(why, -EROFS,
+		                               "%s cannot be written: it or its folder is read-only", path);
 	case SQLITE_NOTADB:
-		return databuffer_sentence_set(why, -EINVAL,
-		                               "%s is no SQLite database; name another file, or move this one away", path);
+		return databuffer_sentence_set(
+		    why, -EINVAL, "%s is no SQLite database; name another file, or move this one away", path);
 	case SQLITE_CORRUPT:
-		return databuffer_sentence_set(why, -EIO, "%s is damaged (%s)", path, sqlite3_errmsg(state->db));
+		return databuffer_sentence_set(why, -EIO, "%s is damaged (%s)", path,
+		                               sqlite3_errmsg(state->db));
 	case SQLITE_CANTOPEN:
 		return databuffer_sentence_set(why, system ? -system : -EIO, "cannot open %s: %s", path,
 		                               system ? strerror(system) : sqlite3_errmsg(state->db));
 	case SQLITE_IOERR:
 		if (system == ENOSPC)
-			return databuffer_sentence_set(why, -ENOSPC, "the disk is full: no room for more rows in %s", path);
-		return databuffer_sentence_set(why, system ? -system : -EIO, "cannot read or write %s: %s", path,
-		                               system ? strerror(system) : sqlite3_errmsg(state->db));
+			return databuffer_sentence_set(why, -ENOSPC,
+			                               "the disk is full: no room for more rows in %s", path);
+		return databuffer_sentence_set(why, system ? -system : -EIO, "cannot read or write %s: %s",
+		                               path, system ? strerror(system) : sqlite3_errmsg(state->db));
 	case SQLITE_ABORT:
-		return databuffer_sentence_set(why, DATABUFFER_RETRY, "the end came before the batch was written");
+		return databuffer_sentence_set(why, DATABUFFER_RETRY,
+		                               "the end came before the batch was written");
 	case SQLITE_NOMEM:
 		return databuffer_sentence_set(why, -ENOMEM, "memory ran out");
 	default:
-		return databuffer_sentence_set(why, DATABUFFER_RETRY, "%s: %s", path, sqlite3_errmsg(state->db));
+		return databuffer_sentence_set(why, DATABUFFER_RETRY, "%s: %s", path,
+		                               sqlite3_errmsg(state->db));
 	}
 }
 
@@ -170,25 +176,31 @@ static int sqlite_check_path(const char *path, databuffer_sentence *why)
 	bool there = stat(path, &status) == 0;
 
 	if (strcmp(path, ":memory:") == 0)
-		return databuffer_sentence_set(why, -EINVAL, "a database in memory would be gone at the end; name a file");
+		return databuffer_sentence_set(why, -EINVAL,
+		                               "a database in memory would be gone at the end; name a file");
 	if (there && S_ISDIR(status.st_mode))
 		return databuffer_sentence_set(why, -EISDIR, "%s is a folder; name a file", path);
 	if (there && !S_ISREG(status.st_mode))
 		return databuffer_sentence_set(why, -EINVAL, "%s is no regular file", path);
 	/* Root may write anything, and means it no more often than others do. */
 	if (there && ((status.st_mode & 0222) == 0 || access(path, W_OK) != 0))
-		return databuffer_sentence_set(why, -EACCES, "%s is read-only (mode %04o); chmod u+w it, or name another file",
-		                               path, (unsigned)status.st_mode & 07777);
-	if ((size_t)snprintf(copy, sizeof(copy), "%s", there && realpath(path, real) ? real : path) >= sizeof(copy))
+		return databuffer_sentence_set(
+		    why, -EACCES, "%s is read-only (mode %04o); chmod u+w it, or name another file", path,
+		    (unsigned)status.st_mode & 07777);
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", there && realpath(path, real) ? real : path) >=
+	    sizeof(copy))
 		return databuffer_sentence_set(why, -ENAMETOOLONG, "the path of the database is too long");
 	folder = dirname(copy);
 	if (stat(folder, &status) != 0)
-		return databuffer_sentence_set(why, -errno, "cannot make %s: the folder %s: %s", path, folder, strerror(errno));
+		return databuffer_sentence_set(why, -errno, "cannot make %s: the folder %s: %s", path, folder,
+		                               strerror(errno));
 	if (!S_ISDIR(status.st_mode))
-		return databuffer_sentence_set(why, -ENOTDIR, "cannot make %s: %s is no folder", path, folder);
+		return databuffer_sentence_set(why, -ENOTDIR, "cannot make %s: %s is no folder", path,
+		                               folder);
 	if (access(folder, W_OK | X_OK) != 0)
-		return databuffer_sentence_set(why, -errno, "cannot write in the folder %s, as SQLite must for %s: %s", folder,
-		                               path, strerror(errno));
+		return databuffer_sentence_set(why, -errno,
+		                               "cannot write in the folder %s, as SQLite must for %s: %s",
+		                               folder, path, strerror(errno));
 	return 0;
 }
 
@@ -203,7 +215,8 @@ static int sqlite_on_busy(void *opened, int count)
 
 	if (count == 0)
 		state->waiting_since = now;
-	if (now - state->waiting_since >= state->busy || (state->batch && databuffer_batch_cancelled(state->batch)))
+	if (now - state->waiting_since >= state->busy ||
+	    (state->batch && databuffer_batch_cancelled(state->batch)))
 		return 0;
 	nanosleep(&nap, NULL);
 	return 1;
@@ -237,7 +250,8 @@ static int sqlite_prepare(struct sqlite *state, databuffer_sentence *why)
 		"PRAGMA synchronous = normal",
 		"PRAGMA synchronous = full",
 	};
-	int rc = sqlite3_exec(state->db, synchronous[state->config->values[PARAMETER_SYNCHRONOUS].number], NULL, NULL, NULL);
+	int rc = sqlite3_exec(state->db, synchronous[state->config->values[PARAMETER_SYNCHRONOUS].number],
+	                      NULL, NULL, NULL);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(state->db, "PRAGMA journal_mode = wal", NULL, NULL, NULL);
@@ -305,8 +319,8 @@ static int sqlite_flush_in_turn(struct sqlite *state, databuffer_batch *batch, d
 
 	if (state->db && sqlite_has_moved(state)) {
 		sqlite_disconnect(state);
-		return databuffer_sentence_set(why, -ENOENT, "%s was moved or removed; what comes goes into a new one",
-		                               state->path);
+		return databuffer_sentence_set(
+		    why, -ENOENT, "%s was moved or removed; what comes goes into a new one", state->path);
 	}
 	if (!state->db)
 		rc = sqlite_connect(state);

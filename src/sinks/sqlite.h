@@ -74,11 +74,13 @@ int sqlite_table_check(struct sqlite_table *table, const char *path, databuffer_
 
 /* The shape of a record, within a transaction that may write: SQLITE_OK, or a
  * code of SQLite's that is about the transaction and not about this record. */
-int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *record, struct sqlite_shape **found);
+int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *record,
+                       struct sqlite_shape **found);
 
 /* Prepares the shape's statement for ROWS_AT_ONCE rows; it stays NULL where one
  * by one is as good. */
-int sqlite_table_prepare_many(struct sqlite_table *table, const databuffer_record *record, struct sqlite_shape *shape);
+int sqlite_table_prepare_many(struct sqlite_table *table, const databuffer_record *record,
+                              struct sqlite_shape *shape);
 
 /* Binds the fields of a record from parameter `first` on. */
 int sqlite_table_bind(sqlite3_stmt *statement, int first, const databuffer_record *record);

@@ -53,12 +53,12 @@ int sqlite_table_check(struct sqlite_table *table, const char *path, databuffer_
 	int rc;
 
 	if (sqlite3_strnicmp(table->name, "sqlite_", 7) == 0)
-		return databuffer_sentence_set(why, SQLITE_MISUSE,
-		                               "no table may be named %s: names that begin with sqlite_ are SQLite's own",
-		                               table->name);
-	rc = sqlite3_prepare_v2(table->db,
-	                        "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?) AND type <> 'trigger'",
-	                        -1, &statement, NULL);
+		return databuffer_sentence_set(
+		    why, SQLITE_MISUSE,
+		    "no table may be named %s: names that begin with sqlite_ are SQLite's own", table->name);
+	rc = sqlite3_prepare_v2(
+	    table->db, "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?) AND type <> 'trigger'",
+	    -1, &statement, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
 	sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
@@ -67,9 +67,10 @@ int sqlite_table_check(struct sqlite_table *table, const char *path, databuffer_
 		type = (const char *)sqlite3_column_text(statement, 0);
 		rc = SQLITE_OK;
 		if (type && strcmp(type, "table") != 0)
-			rc = databuffer_sentence_set(why, SQLITE_MISUSE,
-			                             "%s in %s is no table but a %s; name another with ?table=NAME",
-			                             table->name, path, type);
+			rc = databuffer_sentence_set(
+			    why, SQLITE_MISUSE,
+			    "%s in %s is no table but a %s; name another with ?table=NAME", table->name, path,
+			    type);
 	} else if (rc == SQLITE_DONE) {
 		rc = SQLITE_OK;
 	}
@@ -81,7 +82,8 @@ int sqlite_table_check(struct sqlite_table *table, const char *path, databuffer_
 
 static int sqlite_table_add_known(struct sqlite_table *table, const char *name)
 {
-	char **columns = sqlite3_realloc64(table->columns, ((sqlite3_uint64)table->column_count + 1) * sizeof(*columns));
+	char **columns =
+	    sqlite3_realloc64(table->columns, ((sqlite3_uint64)table->column_count + 1) * sizeof(*columns));
 
 	if (!columns)
 		return SQLITE_NOMEM;
@@ -185,7 +187,8 @@ static char *sqlite_shape_clash(const databuffer_record *record)
 	for (const char *name = record->names; name < end; name += strlen(name) + 1)
 		for (const char *other = record->names; other < name; other += strlen(other) + 1)
 			if (sqlite3_stricmp(name, other) == 0)
-				return sqlite3_mprintf("\"%.100s\" and \"%.100s\" are one column to SQLite", other, name);
+				return sqlite3_mprintf("\"%.100s\" and \"%.100s\" are one column to SQLite",
+				                       other, name);
 	return NULL;
 }
 
@@ -207,12 +210,14 @@ static int sqlite_shape_prepare(struct sqlite_table *table, const databuffer_rec
 	if (record->fields > 0)
 		sqlite3_str_appendall(text, ")");
 	sql = sqlite3_str_finish(text);
-	rc = sql ? sqlite3_prepare_v3(table->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) : SQLITE_NOMEM;
+	rc = sql ? sqlite3_prepare_v3(table->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL)
+	         : SQLITE_NOMEM;
 	sqlite3_free(sql);
 	return rc;
 }
 
-static int sqlite_shape_fill(struct sqlite_table *table, struct sqlite_shape *shape, const databuffer_record *record)
+static int sqlite_shape_fill(struct sqlite_table *table, struct sqlite_shape *shape,
+                             const databuffer_record *record)
 {
 	int rc;
 
@@ -236,7 +241,8 @@ static bool sqlite_shape_is(const struct sqlite_shape *shape, const databuffer_r
 	       memcmp(shape->names, record->names, record->names_len) == 0;
 }
 
-static int sqlite_shape_new(struct sqlite_table *table, const databuffer_record *record, struct sqlite_shape **found)
+static int sqlite_shape_new(struct sqlite_table *table, const databuffer_record *record,
+                            struct sqlite_shape **found)
 {
 	struct sqlite_shape *shape = table->shapes;
 	int rc;
@@ -258,7 +264,8 @@ static int sqlite_shape_new(struct sqlite_table *table, const databuffer_record 
 	return rc;
 }
 
-int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *record, struct sqlite_shape **found)
+int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *record,
+                       struct sqlite_shape **found)
 {
 	struct sqlite_shape *shape = table->last;
 	int rc = SQLITE_OK;
@@ -278,7 +285,8 @@ int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *reco
 	return SQLITE_OK;
 }
 
-int sqlite_table_prepare_many(struct sqlite_table *table, const databuffer_record *record, struct sqlite_shape *shape)
+int sqlite_table_prepare_many(struct sqlite_table *table, const databuffer_record *record,
+                              struct sqlite_shape *shape)
 {
 	if (record->fields == 0 || record->fields > MANY_COLUMNS)
 		return SQLITE_OK;
@@ -310,7 +318,8 @@ int sqlite_table_bind(sqlite3_stmt *statement, int first, const databuffer_recor
 			rc = sqlite3_bind_blob64(statement, at, field.text, field.len, SQLITE_STATIC);
 			break;
 		default:
-			rc = sqlite3_bind_text64(statement, at, field.text, field.len, SQLITE_STATIC, SQLITE_UTF8);
+			rc = sqlite3_bind_text64(statement, at, field.text, field.len, SQLITE_STATIC,
+			                         SQLITE_UTF8);
 			break;
 		}
 	}

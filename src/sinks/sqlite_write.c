@@ -62,8 +62,8 @@ static bool write_is_about_row(int rc)
 }
 
 /* Inserts the record at i. */
-static enum write_progress write_insert_one(struct transaction *work, size_t i, const databuffer_record *record,
-                                              sqlite3_stmt *statement)
+static enum write_progress write_insert_one(struct transaction *work, size_t i,
+                                            const databuffer_record *record, sqlite3_stmt *statement)
 {
 	sqlite3 *db = work->state->db;
 	int rc = sqlite_table_bind(statement, 1, record);
@@ -195,9 +195,10 @@ static int write_transactions(struct transaction *work, databuffer_sentence *why
 			}
 			progress = WRITE_FAILED;
 		}
-		answer = (work->rc & 0xff) == SQLITE_CONSTRAINT ?
-		                 databuffer_sentence_set(why, DATABUFFER_REJECT, "%s", sqlite3_errmsg(state->db)) :
-		                 sqlite_complain(state, work->rc, why);
+		answer =
+		    (work->rc & 0xff) == SQLITE_CONSTRAINT
+			? databuffer_sentence_set(why, DATABUFFER_REJECT, "%s", sqlite3_errmsg(state->db))
+			: sqlite_complain(state, work->rc, why);
 		write_roll_back(state);
 	} while (progress == WRITE_AGAIN);
 	/* The table may have been changed under our statements. */

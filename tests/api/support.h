@@ -487,6 +487,24 @@ static inline void assert_flushed(struct sink *sink, uint64_t from, uint64_t to)
 	assert_int_equal(count, to - from);
 }
 
+/* Exactly these numbers were flushed, each once, in any order. */
+static inline void assert_flushed_once(struct sink *sink, uint64_t from, uint64_t to)
+{
+	unsigned char *seen = calloc(to - from + 1, 1);
+	CHECK(seen);
+	pthread_mutex_lock(&sink->lock);
+	size_t count = sink->flushed.count, bad = 0;
+	while (bad < count && sink->flushed.at[bad] >= from && sink->flushed.at[bad] < to &&
+	       seen[sink->flushed.at[bad] - from]++ == 0)
+		bad++;
+	uint64_t found = bad < count ? sink->flushed.at[bad] : 0;
+	pthread_mutex_unlock(&sink->lock);
+	free(seen);
+	if (bad < count)
+		fail_msg("item %" PRIu64 " was flushed, which is one too many", found);
+	assert_int_equal(count, to - from);
+}
+
 /* The sizes of all calls' batches, in order. */
 static inline void assert_cuts(struct sink *sink, size_t n, const size_t *sizes)
 {
