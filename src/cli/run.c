@@ -51,6 +51,7 @@ static int run_prepare(struct run *run)
 {
 	const struct arguments *arguments = run->arguments;
 	databuffer_sentence why;
+	bool columns_fit = false;
 
 	if (sink_init(&run->sink, arguments->sink, &why) < 0) {
 		console_say("%s", why.text);
@@ -58,6 +59,12 @@ static int run_prepare(struct run *run)
 	}
 	if (sources_init(&run->sources, arguments->files, arguments->file_count, arguments->format) < 0)
 		return EXIT_FAILURE;
+	for (size_t i = 0; i < run->sources.count; i++)
+		columns_fit = columns_fit || run->sources.list[i].format->has_columns;
+	if (arguments->columns && !columns_fit) {
+		console_say("--columns is for csv and tsv, and no input is: say --format csv, or tsv");
+		return EXIT_USAGE;
+	}
 	if (rejects_open(&run->rejects, arguments->rejects) < 0)
 		return EXIT_FAILURE;
 	if (host_open(&run->host, &run->sink, &run->rejects, &run->sources) < 0)

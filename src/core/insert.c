@@ -47,15 +47,15 @@ static bool put_into(struct lane *lane, const struct lease_request *request, con
 static struct lane *put_anywhere(struct producer *producer, const struct lease_request *request, const void *data,
                                  struct hold *hold, uint32_t room)
 {
-	struct lane *first = producer->cursor, *lane = first;
+	struct lane *lane = producer->cursor;
 	producer_look_again(producer, room);
 	for (unsigned i = 0; i < producer->lane_count; i++) {
 		if (put_into(lane, request, data, hold)) {
-			if (lane != first)
-				producer_skip(producer, first, lane, room);
+			producer_skip(producer, lane, false);
 			producer->cursor = lane->next;
 			return lane;
 		}
+		producer_skip(producer, lane, true);
 		lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
 	}
 	return NULL;

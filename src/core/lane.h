@@ -63,7 +63,7 @@ struct lane {
 	_Atomic uint32_t payload; /* bytes of the items from first to committed */
 	_Atomic uint64_t *index;
 	unsigned char *arena;
-	struct lane *next;    /* the same thread's lane in the next partition, a ring */
+	struct lane *next;    /* the same thread's lane for the insert after this one, a ring */
 	bool fenced;
 
 	/* The second: the lender's, under the partition's lock. */
@@ -73,6 +73,7 @@ struct lane {
 	uint32_t lease_end;   /* what `end` was before it was withdrawn */
 	uint32_t want;        /* how many slots to lease next time */
 	struct list link;     /* in segment->lanes, in the order of first */
+	bool skipped;         /* the owner's: the ring leaves it out (producer.h) */
 };
 
 /* --- A slot's entry in the index: where its item stands --------------------- */

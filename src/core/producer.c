@@ -118,6 +118,13 @@ static struct producer *find_mine(const struct databuffer *buf)
 	return NULL;
 }
 
+static void init_lanes(struct producer *producer, struct databuffer *buf)
+{
+	unsigned n = producer->lane_count;
+	for (unsigned i = 0; i < n; i++)
+		lane_init(&producer->lanes[i], &buf->partitions[i], &producer->lanes[(i + 1) % n], buf->fenced);
+}
+
 static struct producer *make(struct databuffer *buf)
 {
 	unsigned n = buf->partition_count;
@@ -127,8 +134,7 @@ static struct producer *make(struct databuffer *buf)
 	struct producer *producer = memory;
 	memset(producer, 0, sizeof(*producer));
 	producer->lane_count = n;
-	for (unsigned i = 0; i < n; i++)
-		lane_init(&producer->lanes[i], &buf->partitions[i], &producer->lanes[(i + 1) % n], buf->fenced);
+	init_lanes(producer, buf);
 	registry_lock();
 	if (!buf->registered) {
 		/* Nobody would tell it when the buffer is gone. */
@@ -166,23 +172,42 @@ struct producer *producer_get(struct databuffer *buf)
 
 /* --- The ring of lanes --------------------------------------------------------------------------- */
 
-void producer_skip(struct producer *producer, struct lane *full, struct lane *next, uint32_t room)
+/* Every lane, in the ring or not, leads to the next one that is in it. */
+static void link_ring(struct producer *producer)
 {
-	struct lane *before = next;
-	while (before->next != full && before->next != next)
-		before = before->next;
-	before->next = next;
-	producer->skips = true;
-	producer->room_seen = room;
+	unsigned n = producer->lane_count, last = n - 1;
+	while (producer->lanes[last].skipped)
+		last--;
+	/* Around from the last one in the ring, backwards. */
+	struct lane *next = &producer->lanes[last];
+	for (unsigned i = 0; i < n; i++) {
+		struct lane *lane = &producer->lanes[(last + n - 1 - i) % n];
+		lane->next = next;
+		if (!lane->skipped)
+			next = lane;
+	}
+}
+
+void producer_skip(struct producer *producer, struct lane *lane, bool skip)
+{
+	if (lane->skipped == skip || (skip && producer->skips + 1 == producer->lane_count))
+		return;
+	lane->skipped = skip;
+	producer->skips = skip ? producer->skips + 1 : producer->skips - 1;
+	link_ring(producer);
 }
 
 void producer_look_again(struct producer *producer, uint32_t room)
 {
-	if (!producer->skips || producer->room_seen == room)
+	if (producer->room_seen == room)
+		return;
+	producer->room_seen = room;
+	if (producer->skips == 0)
 		return;
 	for (unsigned i = 0; i < producer->lane_count; i++)
-		producer->lanes[i].next = &producer->lanes[(i + 1) % producer->lane_count];
-	producer->skips = false;
+		producer->lanes[i].skipped = false;
+	producer->skips = 0;
+	link_ring(producer);
 }
 
 /* --- The end of a buffer ----------------------------------------------------------------------- */
@@ -214,9 +239,7 @@ void producer_reset_all(struct databuffer *buf)
 			continue;
 		}
 		memset(producer->holds, 0, sizeof(producer->holds));
-		producer->hold_count = 0;
-		for (unsigned i = 0; i < producer->lane_count; i++)
-			lane_init(&producer->lanes[i], producer->lanes[i].partition, producer->lanes[i].next,
-			          buf->fenced);
+		producer->hold_count = producer->skips = 0;
+		init_lanes(producer, buf);
 	}
 }

@@ -28,8 +28,8 @@ struct hold {
 struct producer {
 	_Atomic(struct databuffer *) buffer; /* NULL when it is gone; under the registry's lock */
 	struct lane *cursor;                 /* the lane of the next insert */
-	bool skips;                          /* the ring leaves out lanes of full partitions */
-	uint32_t room_seen;                  /* buffer->room when it was told to */
+	unsigned skips;                      /* how many lanes the ring leaves out */
+	uint32_t room_seen;                  /* buffer->room when producer_look_again last looked */
 	struct list in_buffer;               /* buffer->producers, under the registry's lock */
 	struct list in_thread;
 	unsigned lane_count;
@@ -65,11 +65,11 @@ static inline bool producer_is_of(const struct producer *producer, const struct 
  * the thread next comes here, or runs code of the program's that may. */
 struct producer *producer_get(struct databuffer *buf);
 
-/* Leaves the lanes from `full` up to `next` out of the ring, since their
- * partitions are full, until buffer->room has moved from `room`. */
-void producer_skip(struct producer *producer, struct lane *full, struct lane *next, uint32_t room);
+/* Leaves a lane out of the ring, since its partition is full, or takes it in. At
+ * least one lane is left in. */
+void producer_skip(struct producer *producer, struct lane *lane, bool skip);
 
-/* Takes them in again if it has. */
+/* Takes all lanes in again if buffer->room has moved since some were left out. */
 void producer_look_again(struct producer *producer, uint32_t room);
 
 /* Under the registry's lock: the buffer is going, and all leases are recalled. */

@@ -67,10 +67,9 @@ int sqlite_table_check(struct sqlite_table *table, const char *path, databuffer_
 		type = (const char *)sqlite3_column_text(statement, 0);
 		rc = SQLITE_OK;
 		if (type && strcmp(type, "table") != 0)
-			rc = databuffer_sentence_set(
-			    why, SQLITE_MISUSE,
-			    "%s in %s is no table but a %s; name another with ?table=NAME", table->name, path,
-			    type);
+			rc = databuffer_sentence_set(why, SQLITE_MISUSE,
+			                             "%s in %s is no table but a%s %s; name another with ?table=NAME",
+			                             table->name, path, strcmp(type, "index") == 0 ? "n" : "", type);
 	} else if (rc == SQLITE_DONE) {
 		rc = SQLITE_OK;
 	}
