@@ -1,6 +1,7 @@
 # Short names for what is done often. How things are built is said in CMakeLists.txt.
 #
-# `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place.
+# `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place;
+# `make bench BENCH=--quick` hands flags to bench/run.
 PRESET ?= default
 PREFIX ?= /usr/local
 
@@ -23,7 +24,7 @@ check: setup ## build and test plainly
 bench: setup ## build for speed and run the benchmarks
 	@cmake --preset release >/dev/null
 	@cmake --build --preset release
-	@for program in build/release/bench/bin/*; do echo "== $${program##*/}"; $$program || exit; done
+	@bench/run $(BENCH)
 
 install: setup ## build for speed and install into PREFIX
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null

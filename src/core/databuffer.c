@@ -245,33 +245,44 @@ static void flush_all(struct databuffer *buf, int64_t deadline_ns)
 	}
 }
 
+/* Shows handle_left what the partition gives up, and counts it. */
+static int64_t give_back_segment(struct databuffer *buf, const struct segment *segment, uint32_t generation)
+{
+	const struct databuffer_batch *batch = &segment->batch;
+	uint32_t from = batch->from, end = batch->end;
+	databuffer_reason reason = {
+		.partition = batch->partition,
+		.status = batch->status,
+		.attempts = batch->calls,
+		.text = batch->calls > 0 ? "the buffer stopped before a flush of it succeeded" :
+		                           "the buffer stopped before it could be flushed",
+	};
+	for (uint32_t slot = from; slot < end && buf->options.handle_left; slot++) {
+		databuffer_item item = batch_item(segment, slot);
+		buf->options.handle_left(&item, &reason, buf->options.flush_meta);
+		if (generation != fork_generation())
+			break; /* a child that it forked, where all this is the parent's */
+	}
+	return end - from;
+}
+
 /* Hands what could not be flushed to handle_left; returns how many items. */
 static int64_t give_back(struct databuffer *buf)
 {
 	int64_t count = 0;
-	for (unsigned i = 0; i < buf->partition_count; i++) {
+	uint32_t generation = fork_generation();
+	for (unsigned i = 0; i < buf->partition_count && generation == fork_generation(); i++) {
 		struct partition *partition = &buf->partitions[i];
-		struct list left, *node;
+		struct list left, *node, *next;
 		list_init(&left);
 		pthread_mutex_lock(&partition->lock);
 		partition_abandon(partition, &left);
 		pthread_mutex_unlock(&partition->lock);
-		LIST_FOREACH(node, &left)
+		LIST_FOREACH_SAFE(node, next, &left)
 		{
-			struct segment *segment = LIST_ENTRY(node, struct segment, link);
-			databuffer_reason reason = {
-				.partition = i,
-				.status = segment->batch.status,
-				.attempts = segment->batch.calls,
-				.text = segment->batch.calls > 0 ?
-				                "the buffer stopped before a flush of it succeeded" :
-				                "the buffer stopped before it could be flushed",
-			};
-			for (uint32_t slot = segment->batch.from; slot < segment->batch.end; slot++, count++) {
-				databuffer_item item = batch_item(segment, slot);
-				if (buf->options.handle_left)
-					buf->options.handle_left(&item, &reason, buf->options.flush_meta);
-			}
+			count += give_back_segment(buf, LIST_ENTRY(node, struct segment, link), generation);
+			if (generation != fork_generation())
+				break;
 		}
 	}
 	if (count > 0 && !buf->options.handle_left)

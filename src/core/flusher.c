@@ -3,6 +3,7 @@
 #include "core/flusher.h"
 
 #include "core/log.h"
+#include "core/registry.h"
 #include "core/supervisor.h"
 #include "core/telemetry.h"
 
@@ -22,7 +23,6 @@ static struct {
 	unsigned looking;          /* threads that will look again before they sleep */
 	unsigned idle;             /* asleep */
 	unsigned threads;
-	uint32_t generation; /* moves in a child after fork: its parent's threads are gone */
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT };
 
 static _Thread_local struct databuffer *current;
@@ -90,24 +90,32 @@ static void bury(struct partition *partition, struct segment *segment, const str
 	}
 }
 
+/* In a child that a handler forked there is nothing to go back to: its batch is
+ * the parent's, and here the buffer is empty. */
+static void end_if_forked(uint32_t generation)
+{
+	if (generation != fork_generation())
+		pthread_exit(NULL);
+}
+
 /* Runs the handler on a taken segment and lands it. Returns with the partition
  * locked, and what is to be done in *todo. */
 static void flush_segment(struct partition *partition, struct segment *segment, unsigned *todo)
 {
 	struct databuffer *buf = partition->buffer;
 	struct databuffer_batch *batch = &segment->batch;
-	uint32_t generation = pool.generation;
+	uint32_t generation = fork_generation();
 
 	struct databuffer *outer = current;
 	current = buf;
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
+	end_if_forked(generation);
 	int64_t begin = port_now_ns();
 	int answer = DATABUFFER_ESTOPPED;
 	if (partition_begin_call(segment))
 		answer = buf->options.handle_flush(batch, buf->options.flush_meta);
 	int64_t duration = port_now_ns() - begin;
-	if (generation != pool.generation) /* a child that the handler forked: there is nothing to go back to */
-		pthread_exit(NULL);
+	end_if_forked(generation);
 
 	/* Before the verdict, which moves the batch on to its next items. */
 	if (answer == 0)
@@ -116,6 +124,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 		emit(partition, segment, DATABUFFER_FLUSH_EXCEPTION, duration, answer);
 	if (answer != 0 && answer != DATABUFFER_REJECT)
 		warn_of_failure(partition, segment, answer);
+	end_if_forked(generation);
 	pthread_mutex_lock(&buf->times_lock);
 	histogram_record(&buf->flush_times, (uint64_t)duration);
 	pthread_mutex_unlock(&buf->times_lock);
@@ -125,6 +134,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	if (verdict.dead > 0) {
 		pthread_mutex_unlock(&partition->lock);
 		bury(partition, segment, &verdict, answer);
+		end_if_forked(generation);
 		pthread_mutex_lock(&partition->lock);
 	}
 	batch_finish(batch);
@@ -272,7 +282,6 @@ void flusher_fork_child(void)
 {
 	atomic_store_explicit(&pool.jobs, 0, memory_order_relaxed);
 	pool.looking = pool.idle = pool.threads = 0;
-	pool.generation++;
 	current = NULL;
 	init_pool();
 	pthread_mutex_unlock(&pool.lock);

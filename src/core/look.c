@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "core/registry.h"
+
 /* --- Dump ---------------------------------------------------------------------------------- */
 
 /* One segment as it was at one moment: its memory is pinned, its entries copied,
@@ -61,7 +63,8 @@ static int show(const struct view *view, unsigned partition,
                 int (*visit)(const databuffer_item *, unsigned, void *), void *ctx)
 {
 	int answer = 0;
-	for (uint32_t i = 0; i < view->count && answer == 0; i++) {
+	uint32_t generation = fork_generation();
+	for (uint32_t i = 0; i < view->count && answer == 0 && generation == fork_generation(); i++) {
 		uint64_t entry = view->entries[i];
 		databuffer_item item = { view->segment->arena + slot_offset(entry), slot_len(entry) };
 		answer = visit(&item, partition, ctx);
@@ -79,16 +82,18 @@ static int dump_partition(struct partition *partition, int (*visit)(const databu
 	/* The recall may have found the batch full. */
 	buffer_unlock(partition, partition_filled(partition, buffer_now_ns(partition->buffer)));
 
+	uint32_t generation = fork_generation();
 	for (size_t i = 0; i < count && answer == 0; i++)
 		answer = show(&views[i], partition->number, visit, ctx);
 
-	pthread_mutex_lock(&partition->lock);
 	unsigned todo = 0;
-	for (size_t i = 0; i < count; i++) {
+	pthread_mutex_lock(&partition->lock);
+	/* In a child that `visit` forked the segments are free, and the pins gone. */
+	for (size_t i = 0; i < count && generation == fork_generation(); i++)
 		todo |= partition_unpin(partition, views[i].segment);
-		free(views[i].entries);
-	}
 	buffer_unlock(partition, todo);
+	for (size_t i = 0; i < count; i++)
+		free(views[i].entries);
 	free(views);
 	return answer;
 }

@@ -17,7 +17,8 @@ static struct {
 	struct list buffers;
 	struct list retired;
 	unsigned retired_count;
-	int fork_handlers; /* what pthread_atfork answered */
+	int fork_handlers;   /* what pthread_atfork answered */
+	uint32_t generation; /* written in a child while it has one thread */
 } registry = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.once = PTHREAD_ONCE_INIT,
@@ -36,6 +37,11 @@ void registry_unlock(void)
 }
 
 /* --- Fork -------------------------------------------------------------------------------- */
+
+uint32_t fork_generation(void)
+{
+	return registry.generation;
+}
 
 static void before_fork(void)
 {
@@ -77,6 +83,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	struct list *node;
+	registry.generation++;
 	telemetry_fork_child();
 	flusher_fork_child();
 	supervisor_fork_child();

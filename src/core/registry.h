@@ -17,6 +17,10 @@
 void registry_lock(void);
 void registry_unlock(void);
 
+/* Another number in every child: code that calls the program's asks before and
+ * after whether it is still in the process that it was in. */
+uint32_t fork_generation(void);
+
 /* Enters a buffer; DATABUFFER_EEXIST if its name is taken, DATABUFFER_ENOMEM. */
 int registry_add(struct databuffer *buf);
 /* Takes it out: its name is free, its producers are told. Its insides stay. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "core/registry.h"
 #include "core/telemetry.h"
 
 static struct {
@@ -89,18 +90,20 @@ void supervisor_tick(struct partition *partition, int64_t now_ns)
 {
 	databuffer_event late[8];
 	size_t count;
+	uint32_t generation = fork_generation();
 	do {
 		pthread_mutex_lock(&partition->lock);
 		unsigned todo = partition_tick(partition, now_ns, late, 8, &count);
 		buffer_unlock(partition, todo);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && generation == fork_generation(); i++)
 			tell_late(partition, &late[i]);
-	} while (count == 8);
+	} while (count == 8 && generation == fork_generation());
 }
 
 static void supervisor_main(void *unused)
 {
 	(void)unused;
+	uint32_t generation = fork_generation();
 	pthread_mutex_lock(&supervisor.lock);
 	while (supervisor.partitions > 0) {
 		int64_t next = supervisor.count > 0 ? armed(supervisor.heap[1]) : PORT_NEVER;
@@ -112,6 +115,8 @@ static void supervisor_main(void *unused)
 			buffer_retain(buf);
 			pthread_mutex_unlock(&supervisor.lock);
 			supervisor_tick(partition, now);
+			if (generation != fork_generation())
+				return; /* a child that a handler of events or of the log forked */
 			buffer_release(buf);
 			pthread_mutex_lock(&supervisor.lock);
 		} else if (next == PORT_NEVER) {

@@ -69,7 +69,7 @@ static void assert_slice(const databuffer_field *field, const char *expected)
 
 static void a_record_shows_its_text_and_its_fields(void **state)
 {
-	databuffer_record record;
+	databuffer_record record = { .fields = 0 };
 	databuffer_field fields[FIELDS], none;
 	size_t len;
 	char *bytes = make_record(&len);
@@ -111,7 +111,7 @@ static void a_record_shows_its_text_and_its_fields(void **state)
 /* Reads all there is, as a sink would; the sanitizers watch. */
 static int walk(const void *bytes, size_t len)
 {
-	databuffer_record record;
+	databuffer_record record = { .fields = 0 };
 	databuffer_field field;
 	unsigned sum = 0;
 
