@@ -114,6 +114,8 @@ static size_t length(const struct insertion *insertion, size_t i)
 static int check(const struct databuffer *buf, const struct insertion *insertion)
 {
 	size_t max = (size_t)buf->options.max_bytes;
+	if (insertion->n == 0)
+		return 0;
 	if (insertion->items) {
 		for (size_t i = 0; i < insertion->n; i++) {
 			if (insertion->items[i].len > max)
