@@ -5,19 +5,6 @@
  */
 #include "api/support.h"
 
-/* Numbers below n have been flushed, each once. */
-static void assert_each_once(struct sink *sink, uint64_t n)
-{
-	assert_int_equal(sink->flushed.count, n);
-	unsigned char *seen = calloc(n + 1, 1);
-	CHECK(seen);
-	for (size_t i = 0; i < n; i++) {
-		assert_in_range(sink->flushed.at[i], 0, n - 1);
-		assert_int_equal(seen[sink->flushed.at[i]]++, 0);
-	}
-	free(seen);
-}
-
 /* What the threads of a test share. */
 struct group {
 	databuffer *buf;
@@ -66,7 +53,7 @@ static void thousands_of_short_lived_threads_lose_nothing(void **state)
 	/* Of those that have ended none keeps a batch from being full. */
 	assert_in_range(s.held, 0, 4 * (1 + 1) * 100);
 	stop_clean(group.buf);
-	assert_each_once(sink, atomic_load(&group.next));
+	assert_flushed_once(sink, 0, atomic_load(&group.next));
 	for (size_t i = 0; i < sink->call_count; i++)
 		assert_true(sink->calls[i].trigger == DATABUFFER_TRIGGER_STOP || sink->calls[i].size == 100);
 	sink_free(sink);
@@ -283,7 +270,7 @@ static void inserts_of_destructors_of_keys_arrive(void **state)
 		assert_int_equal(stats_of(goodbyes.group.buf).inserted, expected);
 	}
 	flush_all(goodbyes.group.buf);
-	assert_each_once(sink, expected);
+	assert_flushed_once(sink, 0, expected);
 	/* None of them has kept a lease: there is room for whole batches. */
 	for (unsigned i = 0; i < 2 * 10; i++)
 		insert_next(&goodbyes.group, 1);
@@ -331,7 +318,7 @@ static void cancelled_threads_lose_nothing_and_hold_up_nobody(void **state)
 	}
 	assert_int_equal(stats_of(group.buf).inserted, atomic_load(&group.accepted));
 	stop_clean(group.buf);
-	assert_each_once(sink, atomic_load(&group.accepted));
+	assert_flushed_once(sink, 0, atomic_load(&group.accepted));
 	sink_free(sink);
 }
 

@@ -6,9 +6,8 @@ signal_is_noted() {
 }
 
 seq 1000 >input
-"$DATABUFFER" run --sink 'null:?delay=600000' --flush-timeout 0 --stop-timeout 10m --max-size 10 \
-	--progress always - <input 2>err &
-ours=$!
+start run --sink 'null:?delay=600000' --flush-timeout 0 --stop-timeout 10m --max-size 10 \
+	--progress always - <input
 until_true grep -q '20 held' err
 kill -TERM $ours
 until_true signal_is_noted

@@ -5,8 +5,7 @@ has() {
 	[ "$(sql a.db 'SELECT count(*) FROM records')" == "$1" ]
 }
 mkfifo in
-"$DATABUFFER" run --sink sqlite:a.db --flush-interval 30 --flush-jitter 0 --json in >out 2>err &
-ours=$!
+start run --sink sqlite:a.db --flush-interval 30 --flush-jitter 0 --json in
 exec 9>in
 for i in 1 2 3; do
 	printf 'rec' >&9

@@ -34,7 +34,8 @@ wrong '--stop-timeout must be 0 to 86400000 ms, not "soon"' run --sink null: --s
 wrong '--stall-timeout must be' run --sink null: --stall-timeout=-1 input
 wrong '--format must be lines, ndjson, csv or tsv, not "xml"' run --sink null: --format xml input
 wrong '--columns.*"a" is there twice' run --sink null: --columns a,b,A input
-wrong '--columns is for csv and tsv' run --sink null: --columns a,b --format ndjson input
+wrong '--columns is for csv and tsv, not for ndjson' run --sink null: --columns a,b --format ndjson input
+wrong '--columns is for csv and tsv, and no input is' run --sink null: --columns a,b input
 wrong '--progress must be' run --sink null: --progress maybe input
 wrong "unrecognized option '--nonsense'" run --sink null: --nonsense input
 wrong '--sink is missing' run input

@@ -24,8 +24,7 @@ tail -n 700 input | cmp - <(cat log.2 log.1 log) || fail "the records that are k
 
 # Somebody else puts it aside.
 mkfifo in
-"$DATABUFFER" run --sink file:moved --max-size 2 in 2>err &
-ours=$!
+start run --sink file:moved --max-size 2 in
 exec 9>in
 seq 2 >&9
 until_true test -s moved

@@ -23,6 +23,15 @@ run() {
 	status=$?
 }
 
+# The same in the background; its process is $ours. The files are empty before, so that what is waited for in them is
+# not a run's before.
+start() {
+	: >out
+	: >err
+	"$DATABUFFER" "$@" <&0 9>&- >out 2>err &
+	ours=$!
+}
+
 # exits STATUS: the last run ended so.
 exits() {
 	[ "$status" -eq "$1" ] || fail "exit status $status, not $1"

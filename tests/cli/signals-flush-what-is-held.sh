@@ -21,9 +21,8 @@ for signal in INT TERM; do
 
 	# One that is silent, with records held that no time would flush.
 	mkfifo "in$signal"
-	"$DATABUFFER" run --sink "sqlite:$signal.2.db" --flush-interval 0 --progress always \
-		"in$signal" >out 2>err &
-	ours=$!
+	start run --sink "sqlite:$signal.2.db" --flush-interval 0 --progress always \
+		"in$signal"
 	exec 9>"in$signal"
 	seq 42 >&9
 	until_true grep -q '42 in ' err
@@ -37,8 +36,7 @@ done
 
 # In the middle of a file: what is in the table is its beginning.
 seq 2000000 >input
-"$DATABUFFER" run --sink sqlite:file.db --max-size 100 --json input >out 2>err &
-ours=$!
+start run --sink sqlite:file.db --max-size 100 --json input
 until_true count file.db 100
 kill -TERM $ours
 ended $ours

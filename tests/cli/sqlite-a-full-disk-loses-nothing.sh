@@ -9,8 +9,7 @@ head -c 11500000 /dev/zero >disk/ballast
 seq 200000 >input
 
 # Room comes in time.
-"$DATABUFFER" run --sink sqlite:disk/a.db --retry-min 10 --retry-max 50 --json input >out 2>err &
-ours=$!
+start run --sink sqlite:disk/a.db --retry-min 10 --retry-max 50 --json input
 until_true grep -q 'the disk is full: no room for more rows in disk/a.db; trying again' err
 rm disk/ballast
 ended $ours

@@ -2,9 +2,7 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 
 mkfifo in
-"$DATABUFFER" run --sink sqlite:a.db --flush-interval 20 --flush-jitter 0 --retry-min 5 --retry-max 20 in \
-	2>err &
-ours=$!
+start run --sink sqlite:a.db --flush-interval 20 --flush-jitter 0 --retry-min 5 --retry-max 20 in
 exec 9>in
 seq 1 10 >&9
 count() {

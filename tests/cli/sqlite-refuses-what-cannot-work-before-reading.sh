@@ -29,7 +29,7 @@ refuses sqlite:/dev/null '/dev/null is no regular file'
 refuses sqlite::memory: 'in memory'
 refuses sqlite:readonly.db 'readonly.db is read-only'
 refuses sqlite:view.db 'records in view.db is no table but a view'
-refuses 'sqlite:view.db?table=i' 'no table but a index|no table but an index'
+refuses 'sqlite:view.db?table=i' 'i in view.db is no table but an index'
 refuses 'sqlite:a.db?table=sqlite_mine' "SQLite's own"
 refuses file:missing/out 'cannot write missing/out: No such file'
 refuses file:folder 'Is a directory'

@@ -12,8 +12,7 @@ exec 9>orders
 echo "BEGIN EXCLUSIVE; INSERT INTO records VALUES ('theirs'); SELECT 'locked';" >&9
 until_true grep -q locked held
 
-"$DATABUFFER" run --sink 'sqlite:a.db?busy=20' --retry-min 10 --retry-max 50 --json input >out 2>err &
-ours=$!
+start run --sink 'sqlite:a.db?busy=20' --retry-min 10 --retry-max 50 --json input
 until_true grep -q 'a.db is locked by another process; trying again' err
 echo "COMMIT; SELECT 'free';" >&9
 exec 9>&-

@@ -8,9 +8,8 @@ now_ms() {
 
 seq 100 >input
 mkfifo in
-"$DATABUFFER" run --sink "$stuck" --flush-timeout 0 --stop-timeout 300 --max-size 10 --rejects bad --json \
-	--progress always in >out 2>err &
-ours=$!
+start run --sink "$stuck" --flush-timeout 0 --stop-timeout 300 --max-size 10 --rejects bad --json \
+	--progress always in
 cat input >in
 until_true grep -q '[1-9][0-9]* held' err
 start=$(now_ms)
@@ -24,9 +23,8 @@ is "$(md5sum <input)" "$(records_of bad | sort -n | md5sum)" "the rejects"
 is 100 "$(grep -c '"reason":"not written before the end: ' bad)" "the rejects with that reason"
 
 # Without a file for them, they are lost, and that is a failure.
-"$DATABUFFER" run --sink "$stuck" --flush-timeout 0 --stop-timeout 100 --max-size 10 --progress always \
-	input >out 2>err &
-ours=$!
+start run --sink "$stuck" --flush-timeout 0 --stop-timeout 100 --max-size 10 --progress always \
+	input
 until_true grep -q '[1-9][0-9]* held' err
 kill -TERM $ours
 ended $ours
