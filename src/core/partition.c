@@ -169,7 +169,10 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 {
 	const struct list *waiting = list_first(&partition->queue), *flying = list_first(&partition->flying);
 	bool backing_off = waiting && SEGMENT_OF(waiting)->not_before_ns > now_ns;
-	unsigned failed = 0;
+	unsigned failed = 0, late = 0;
+	const struct list *node;
+	LIST_FOREACH(node, &partition->flying)
+		late += SEGMENT_OF(node)->late;
 	if (flying)
 		failed = SEGMENT_OF(flying)->batch.attempt - 1;
 	else if (waiting)
@@ -183,8 +186,8 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 		.flush_interval = partition->options->flush_interval,
 		.flush_jitter = partition->options->flush_jitter,
 		.flush_timeout = partition->options->flush_timeout,
-		.in_flight = partition->in_flight,
-		.stuck = partition->stuck,
+		.in_flight = partition->in_flight + partition->stuck - late,
+		.stuck = late,
 		.queued = partition->queued,
 		.attempt = failed,
 		.last_status = partition->last_status,
