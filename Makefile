@@ -12,7 +12,9 @@ build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
 	@cmake --build --preset $(PRESET)
 
-run: build ## build, then see the command at work
+run: setup ## build the command and see it at work
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --target databuffer_command
 	@scripts/run
 
 test: setup ## build and test plainly and under each sanitizer

@@ -42,26 +42,29 @@ field("section") != (plot == "throughput" ? "insert" : "latency") || field("too_
 	}
 }
 
+# Colours are written out, since not every viewer knows CSS variables.
+function print_style(ink, faint, grey, page, ours, floor) {
+	print "text { font: 12px system-ui, sans-serif; fill: " ink " }"
+	print ".page { fill: " page " }"
+	print ".title { font-size: 15px; font-weight: 600 }"
+	print ".tick, text.peer { fill: " grey " }"
+	print "path { fill: none; stroke: " grey "; stroke-width: 1.3 }"
+	print "path.grid { stroke: " faint " }"
+	print "path.ours, circle.ours { stroke: " ours "; stroke-width: 3 }"
+	print "path.floor, circle.floor { stroke: " floor "; stroke-dasharray: 5 4 }"
+	print "text.ours { fill: " ours "; font-weight: 600 }"
+	print "text.floor { fill: " floor " }"
+	print "path.mark, circle.mark { stroke-dasharray: none; stroke-width: 1.6; fill: " page " }"
+}
+
 function open_svg(width, height, title) {
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\"", width, height
 	printf " role=\"img\" aria-label=\"%s\">\n", title
 	print "<style>"
-	print "svg { --ink: #1f2328; --faint: #d8dee4; --grey: #7d8590; --page: #ffffff"
-	print "      --ours: #c2410c; --floor: #0f766e }"
+	print_style("#1f2328", "#d8dee4", "#6e7781", "#ffffff", "#c2410c", "#0f766e")
 	print "@media (prefers-color-scheme: dark) {"
-	print "svg { --ink: #e6edf3; --faint: #30363d; --grey: #848d97; --page: #0d1117;"
-	print "      --ours: #fb923c; --floor: #2dd4bf } }"
-	print "text { font: 12px system-ui, sans-serif; fill: var(--ink) }"
-	print ".page { fill: var(--page) }"
-	print ".title { font-size: 15px; font-weight: 600 }"
-	print ".tick, text.peer { fill: var(--grey) }"
-	print "path { fill: none; stroke: var(--grey); stroke-width: 1.3 }"
-	print "path.grid { stroke: var(--faint) }"
-	print ".ours { stroke: var(--ours); stroke-width: 3 }"
-	print ".floor { stroke: var(--floor); stroke-dasharray: 5 4 }"
-	print "text.ours { fill: var(--ours); font-weight: 600; stroke: none }"
-	print "text.floor { fill: var(--floor); stroke: none }"
-	print ".mark { stroke-dasharray: none; stroke-width: 1.6; fill: var(--page) }"
+	print_style("#e6edf3", "#30363d", "#8b949e", "#0d1117", "#fb923c", "#2dd4bf")
+	print "}"
 	print "</style>"
 	printf "<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n", width, height
 	draw_text("title", 16, 26, "start", title)
@@ -99,12 +102,12 @@ function draw_throughput(    i, k, p, x, y, value, path, order, swap, last, at, 
 				low = value < low ? value : low
 				high = value > high ? value : high
 			}
-	low = int(low + 99) - 99
+	low -= 0.15
 	open_svg(760, 450, "Inserts: million records of 64 bytes a second, by producers")
-	for (p = low; p <= high; p++)
+	for (p = int(low + 99) - 99; p <= high; p++)
 		for (k = 1; k <= 5; k += k == 1 ? 1 : 3) {
 			value = log10(k) + p
-			if (value > high)
+			if (value < low || value > high)
 				continue
 			y = bottom - (value - low) / (high - low) * (bottom - top)
 			draw_path("grid", sprintf("M%d %.1fH%d", left, y, right))
@@ -167,7 +170,7 @@ function draw_latency(    i, k, p, x, y, key, half, height, value) {
 	}
 	height = top + peer_count * 26 + 40
 	bottom = height - 40
-	open_svg(760, height, "One insert, nothing full: median, 99th and 99.9th percentile, nanoseconds")
+	open_svg(760, height, "One insert, 1 producer, nothing full: median, 99th and 99.9th percentile, ns")
 	for (p = 0; p <= high; p++)
 		for (k = 1; k <= 5; k += k == 1 ? 1 : 3) {
 			if (p + log10(k) > high)

@@ -37,6 +37,8 @@ function print_targets(    p, c, i, row, import, csv, ndjson, buffer) {
 	print "| | asked | measured | met |\n|---|---|--:|---|"
 	targets_at_each("insert", "insert / moodycamel", "databuffer", "moodycamel", 1.5)
 	targets_at_each("insert", "insert / private buffer", "databuffer", "private_buffer", 0.9)
+	targets_at_each("insert", "insert / private buffer by a handle", \
+		"databuffer", "private_buffer:handle", 0.9)
 	# "Does not fall": within what two runs differ by.
 	for (c = 4; c <= 16; c *= 4)
 		target("insert, " c " producers / 2 producers", ratio("insert" SUBSEP "databuffer" SUBSEP c,

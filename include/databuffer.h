@@ -78,7 +78,9 @@
  *
  * In a child process every buffer is there, empty and usable: its counters are
  * zero, its threads start again on demand. The items stay with the parent. A
- * child forked by a handler ends that thread when the handler returns.
+ * child forked by a handler ends that thread when the handler returns. Handlers
+ * of events stay attached; what they point to must not be on another thread's
+ * stack, which the child does not have.
  *
  * UNITS
  *

@@ -8,7 +8,7 @@
 
 #include "harness/run.h"
 
-#define DEAD_NS INT64_C(5000000000) /* nothing consumed for so long after the last insert */
+#define DEAD_NS INT64_C(3000000000) /* so long after the last insert nothing more was consumed */
 
 struct producer_thread {
 	struct bench *bench;
@@ -78,9 +78,17 @@ void bench_consumed(struct bench *bench, uint64_t records)
 bool bench_goes_on(struct bench *bench)
 {
 	struct bench_run *run = bench->internal;
-	if (atomic_load_explicit(&run->consumed, memory_order_relaxed) >= run->total)
+	uint64_t consumed = atomic_load_explicit(&run->consumed, memory_order_relaxed);
+	if (consumed >= run->total)
 		return false;
-	return atomic_load(&run->left) > 0 || bench_now_ns() - atomic_load(&run->put_ns) < DEAD_NS;
+	if (atomic_load(&run->left) > 0)
+		return true;
+	int64_t now = bench_now_ns();
+	if (run->looked_ns == 0 || consumed != run->looked) {
+		run->looked = consumed;
+		run->looked_ns = now;
+	}
+	return now - run->looked_ns < DEAD_NS;
 }
 
 void bench_latency(struct bench *bench, unsigned id, double insert_ns, double nothing_ns)

@@ -103,8 +103,8 @@ void bench_begin(struct bench *bench);
 void bench_end(struct bench *bench, uint64_t waits);
 /* So many records have been looked at. The last of all stops the clock. */
 void bench_consumed(struct bench *bench, uint64_t records);
-/* Whether a consumer's thread should look again: records are missing, and it is
- * not 5 seconds since the last producer put its last. */
+/* Whether to look again: records are missing, and it is not yet three seconds
+ * that all are put and none comes. For the one thread that waits for the end. */
 bool bench_goes_on(struct bench *bench);
 /* One latency, and that of nothing at all, in nanoseconds. */
 void bench_latency(struct bench *bench, unsigned id, double insert_ns, double nothing_ns);

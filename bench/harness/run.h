@@ -17,6 +17,8 @@ struct bench_run {
 	_Atomic int64_t end_ns;   /* of the last record consumed; 0: not yet */
 	_Atomic unsigned left;    /* producers that still put */
 	_Atomic uint64_t waits;
+	uint64_t looked;          /* by the one who waits for the end: consumed, and when that last grew */
+	int64_t looked_ns;
 	pthread_mutex_t lock;
 	double resolution_ns;
 	uint64_t total;

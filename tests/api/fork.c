@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fork: the child finds every buffer empty and usable, the parent notices nothing, and neither is ever stuck,
- * wherever the threads of the parent are at that moment and whoever it is that forks.
+ * Fork: the child finds every buffer empty and usable, the parent notices nothing, and neither is ever
+ * stuck, wherever the threads of the parent are at that moment and whoever it is that forks.
  *
- * A child reports by its exit status: what fails in it aborts it. It has only the thread that forked, so it keeps off
- * whatever a lock of the test's may have been left locked over.
+ * A child reports by its exit status: what fails in it aborts it. It has only the thread that forked, so it
+ * keeps off whatever a lock of the test's may have been left locked over.
  */
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +22,7 @@ const char *__tsan_default_options(void)
 }
 #endif
 
-/* --- Children -------------------------------------------------------------------------------------------------------- */
+/* --- Children --------------------------------------------------------------------------------- */
 
 /* As WAIT_FOR, in a child. */
 #define CHILD_WAIT_FOR(condition)                                                                           \
@@ -100,11 +100,12 @@ static void is_empty(databuffer *buf, unsigned partitions)
 	databuffer_partition_info infos[16];
 	CHECK(databuffer_info(buf, infos, 16) == (int)partitions);
 	for (unsigned i = 0; i < partitions; i++)
-		CHECK(infos[i].size == 0 && infos[i].bytes == 0 && infos[i].in_flight == 0 && infos[i].queued == 0 &&
-		      infos[i].stuck == 0 && infos[i].attempt == 0 && infos[i].last_status == 0);
+		CHECK(infos[i].size == 0 && infos[i].bytes == 0 && infos[i].in_flight == 0 &&
+		      infos[i].queued == 0 && infos[i].stuck == 0 && infos[i].attempt == 0 &&
+		      infos[i].last_status == 0);
 }
 
-/* --- What the child finds ------------------------------------------------------------------------------------------------ */
+/* --- What the child finds --------------------------------------------------------------------- */
 
 static void the_child_finds_its_buffers_empty_and_usable(void **state)
 {
@@ -329,7 +330,7 @@ static void what_the_parent_is_about_to_stop_runs_in_the_child(void **state)
 	sink_free(sink);
 }
 
-/* --- Slots ------------------------------------------------------------------------------------------------------------------ */
+/* --- Slots ------------------------------------------------------------------------------------ */
 
 static void slots_that_are_held_stay_with_the_parent(void **state)
 {
@@ -427,7 +428,7 @@ static void slots_of_threads_that_the_child_does_not_have_hold_nothing_up_there(
 	sink_free(sink);
 }
 
-/* --- Forks from inside ---------------------------------------------------------------------------------------------------------- */
+/* --- Forks from inside ------------------------------------------------------------------------ */
 
 /* Who forks, and once only. Its child inserts, flushes and stops right there, or lets the handler return. */
 struct inside {
@@ -809,7 +810,7 @@ static void a_child_of_handle_left_comes_to_an_end(void **state)
 	insert_numbers(buf, 0, 6);
 	int64_t left = databuffer_stop(buf, 0);
 	if (atomic_load(&inside.child) == 0) {
-		/* Whatever it was told of its parent's items; the buffer is either stopped or there and empty. */
+		/* Whatever it was told of its parent's items: the buffer has stopped, or is empty. */
 		int rc = databuffer_insert(buf, "x", 1);
 		CHECK(rc == DATABUFFER_ESTOPPED || rc == 0);
 		if (rc == 0)
@@ -821,7 +822,7 @@ static void a_child_of_handle_left_comes_to_an_end(void **state)
 	assert_int_equal(atomic_load(&inside_left), 6);
 }
 
-/* --- A storm of forks ---------------------------------------------------------------------------------------------------------- */
+/* --- A storm of forks ------------------------------------------------------------------------- */
 
 #define STORM_THREADS 4
 #define STORM_BUFFERS 2
@@ -912,7 +913,7 @@ static void *come_and_go(void *arg)
 	static struct storm_meta meta;
 	static struct storm other;
 	meta.storm = &other;
-	_Atomic uint64_t events = 0;
+	static _Atomic uint64_t events; /* no stack: the child has this handler, and not this thread */
 	while (!atomic_load(&storm->ended)) {
 		databuffer_options o = databuffer_options_init();
 		databuffer *buf;

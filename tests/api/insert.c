@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inserting, in each of its forms: which partition an item goes to, what stands together, what is refused, how long
- * a call takes; and that what was refused is not there.
+ * Inserting, in each of its forms: which partition an item goes to, what stands together, what is refused,
+ * how long a call takes; and that what was refused is not there.
  */
 #include "api/support.h"
 
@@ -19,7 +19,7 @@ static uint64_t shown_number(struct sink *sink, size_t call, size_t i)
 	return sink->shown.at[sink->calls[call].shown + i];
 }
 
-/* --- Round-robin ------------------------------------------------------------------------------------- */
+/* --- Round-robin ------------------------------------------------------------------------------ */
 
 static void the_inserts_of_one_thread_go_round_all_partitions(void **state)
 {
@@ -131,8 +131,8 @@ static void find_keys(databuffer *buf, uint64_t *keys, unsigned partitions)
 	}
 }
 
-/* Items of any length, so that a partition may be full for one and not for another, and full partitions among which
- * the one with room is anywhere. */
+/* Items of any length, so that a partition may be full for one and not for another, and full partitions
+ * among which the one with room is anywhere. */
 static void an_insert_finds_the_room_that_there_is_wherever_it_is(void **state)
 {
 	(void)state;
@@ -168,7 +168,7 @@ static void an_insert_finds_the_room_that_there_is_wherever_it_is(void **state)
 	}
 }
 
-/* --- Keys ------------------------------------------------------------------------------------------------ */
+/* --- Keys ------------------------------------------------------------------------------------- */
 
 #define KEYS 64
 
@@ -295,7 +295,7 @@ static void a_keyed_insert_waits_for_its_own_partition_only(void **state)
 	sink_free(sink);
 }
 
-/* --- Batches --------------------------------------------------------------------------------------------------- */
+/* --- Batches ---------------------------------------------------------------------------------- */
 
 /* Numbers from..to as items. The array is the caller's to free. */
 static databuffer_item *items_of(uint64_t from, uint64_t to, uint64_t **numbers)
@@ -314,10 +314,11 @@ static int64_t insert_many(databuffer *buf, bool array, uint64_t from, uint64_t 
 {
 	uint64_t *numbers;
 	databuffer_item *items = items_of(from, to, &numbers);
-	int64_t rc = array ? databuffer_insert_array_timed(buf, numbers, to - from, sizeof(*numbers), timeout_ms)
-	                   : databuffer_insert_batch_timed(buf, items, to - from, timeout_ms);
+	size_t n = to - from;
+	int64_t rc = array ? databuffer_insert_array_timed(buf, numbers, n, sizeof(*numbers), timeout_ms) :
+	                     databuffer_insert_batch_timed(buf, items, n, timeout_ms);
 	/* They are copied. */
-	memset(numbers, 0xff, (to - from) * sizeof(*numbers));
+	memset(numbers, 0xff, n * sizeof(*numbers));
 	free(items);
 	free(numbers);
 	return rc;
@@ -476,7 +477,7 @@ static void no_items_are_a_batch_too(void **state)
 	sink_free(sink);
 }
 
-/* --- The deadline in the middle ------------------------------------------------------------------------------------ */
+/* --- The deadline in the middle --------------------------------------------------------------- */
 
 static void what_fits_before_the_deadline_is_inserted_and_the_answer_says_how_much(void **state)
 {
@@ -516,7 +517,8 @@ static void of_a_batch_that_is_no_more_than_one_either_all_or_none_is_inserted(v
 	insert_numbers(buf, 0, 10);
 	WAIT_FOR(sink_inside(sink) == 1);
 	insert_numbers(buf, 10, 13);
-	assert_int_equal(insert_many(buf, false, 100, 108, 30), DATABUFFER_ETIMEDOUT); /* there is room for 7 */
+	/* There is room for 7. */
+	assert_int_equal(insert_many(buf, false, 100, 108, 30), DATABUFFER_ETIMEDOUT);
 	assert_int_equal(insert_many(buf, true, 100, 108, TRY), DATABUFFER_ETIMEDOUT);
 	assert_int_equal(databuffer_size(buf), 13);
 	assert_int_equal(insert_many(buf, true, 13, 20, TRY), 0);
@@ -561,7 +563,7 @@ static void a_stop_in_the_middle_leaves_what_was_inserted(void **state)
 	sink_keep(sink);
 }
 
-/* --- What an item may be ----------------------------------------------------------------------------------------------- */
+/* --- What an item may be ---------------------------------------------------------------------- */
 
 static void an_item_may_have_no_bytes(void **state)
 {
@@ -635,11 +637,12 @@ static void an_item_may_be_as_large_as_max_bytes_and_no_larger(void **state)
 			assert_int_equal(databuffer_insert_batch(buf, items, 2), 0);
 			assert_int_equal(databuffer_insert_array(buf, bytes, 1, limit), 0);
 			uint64_t before = stats_of(buf).inserted;
-			assert_int_equal(databuffer_insert(buf, bytes, limit + 1), DATABUFFER_EMSGSIZE);
-			assert_int_equal(databuffer_insert_timed(buf, bytes, limit + 1, TRY), DATABUFFER_EMSGSIZE);
-			assert_int_equal(databuffer_insert_keyed(buf, 3, bytes, limit + 1), DATABUFFER_EMSGSIZE);
+			size_t more = limit + 1;
+			assert_int_equal(databuffer_insert(buf, bytes, more), DATABUFFER_EMSGSIZE);
+			assert_int_equal(databuffer_insert_timed(buf, bytes, more, TRY), DATABUFFER_EMSGSIZE);
+			assert_int_equal(databuffer_insert_keyed(buf, 3, bytes, more), DATABUFFER_EMSGSIZE);
 			assert_int_equal(databuffer_insert_batch(buf, items, 3), DATABUFFER_EMSGSIZE);
-			assert_int_equal(databuffer_insert_array(buf, bytes, 1, limit + 1), DATABUFFER_EMSGSIZE);
+			assert_int_equal(databuffer_insert_array(buf, bytes, 1, more), DATABUFFER_EMSGSIZE);
 			assert_int_equal(stats_of(buf).inserted, before);
 			assert_int_equal(stats_of(buf).refused, 0); /* which is for want of room */
 		}
@@ -677,7 +680,7 @@ static void a_length_that_no_memory_has_is_refused_like_any_other(void **state)
 	sink_free(sink);
 }
 
-/* --- Where items stand ------------------------------------------------------------------------------------------------- */
+/* --- Where items stand ------------------------------------------------------------------------ */
 
 /* What suits any type of this size. */
 static size_t alignment_of(size_t len)
@@ -818,7 +821,7 @@ static void items_of_any_one_size_are_an_array(void **state)
 	sink_free(sink);
 }
 
-/* --- How long it takes --------------------------------------------------------------------------------------------------- */
+/* --- How long it takes ------------------------------------------------------------------------ */
 
 enum form { SINGLE, KEYED, BATCH, ARRAY, RESERVE, FORMS };
 
@@ -964,7 +967,7 @@ static void an_insert_that_waits_goes_on_when_there_is_room(void **state)
 	}
 }
 
-/* --- The same every time --------------------------------------------------------------------------------------------------- */
+/* --- The same every time ---------------------------------------------------------------------- */
 
 /* Whatever one thread does with one partition, and however the flushers are scheduled. */
 static struct sink *play_alone(uint64_t seed, uint64_t steps, uint64_t *count)

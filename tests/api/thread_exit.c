@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that end, in every way a thread can: what they inserted arrives, what they had on lease goes back to the
- * others, and nothing of theirs stays behind.
+ * Threads that end, in every way a thread can: what they inserted arrives, what they had on lease goes back
+ * to the others, and nothing of theirs stays behind.
  */
 #include "api/support.h"
 
@@ -37,7 +37,7 @@ static void run_threads(void *(*run)(void *), void *arg, unsigned n)
 	}
 }
 
-/* --- Coming and going ------------------------------------------------------------------------------ */
+/* --- Coming and going ------------------------------------------------------------------------- */
 
 static void thousands_of_short_lived_threads_lose_nothing(void **state)
 {
@@ -155,7 +155,7 @@ static void threads_may_end_while_their_buffer_stops(void **state)
 	sink_free(sink);
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------- */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 /* Under a sanitizer memory that is freed stays for a while, and it finds what is lost by itself. */
 #define MEMORY_TELLS (SLOWNESS == 1)
@@ -205,7 +205,7 @@ static void a_thread_keeps_nothing_of_buffers_that_are_gone(void **state)
 	sink_free(sink);
 }
 
-/* --- Destructors of keys -------------------------------------------------------------------------------- */
+/* --- Destructors of keys ---------------------------------------------------------------------- */
 
 /* A thread's own data, which says goodbye when the thread ends, more than once. */
 struct goodbye {
@@ -245,10 +245,11 @@ static void *end_with_goodbyes(void *arg)
 	return NULL;
 }
 
-/* The first key is made before the library's and the second after it: destructors mostly run in that order. */
+/* The first key is made before the library's and the second after it: destructors run in that order. */
 static pthread_key_t early_key;
 
-/* Destructors run in four rounds. The library needs one after the last that inserts, and the sanitizer the last. */
+/* Destructors run in four rounds. The library needs one after the last that inserts, and the sanitizer has
+ * the last for itself. */
 #define MOST_GOODBYES (UNDER_TSAN ? 2 : 3)
 
 static void inserts_of_destructors_of_keys_arrive(void **state)
@@ -280,7 +281,7 @@ static void inserts_of_destructors_of_keys_arrive(void **state)
 	sink_free(sink);
 }
 
-/* --- Cancelled threads ------------------------------------------------------------------------------------ */
+/* --- Cancelled threads ------------------------------------------------------------------------ */
 
 static void *insert_until_cancelled(void *arg)
 {

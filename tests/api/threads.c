@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What buffers cost: one thread for the timers of all, flusher threads while there is something to flush, and of
- * memory only what has been written to. Read where the system keeps its own account, in /proc/self.
+ * What buffers cost: one thread for the timers of all, flusher threads while there is something to flush,
+ * and of memory only what has been written to. Read where the system keeps its own account, in /proc/self.
  */
 #include "api/support.h"
 
@@ -40,7 +40,7 @@ static struct footprint footprint(void)
 
 static void assert_cheap(struct footprint before, struct footprint now, long threads)
 {
-	print_message("%ld threads more, and of memory each %.1f KiB (status), %.1f (smaps), %.1f written to\n",
+	print_message("%ld threads more, and each %.1f KiB (status), %.1f (smaps), %.1f (written to)\n",
 	              now.threads - before.threads, (double)(now.status_kib - before.status_kib) / BUFFERS,
 	              (double)(now.rss_kib - before.rss_kib) / BUFFERS,
 	              (double)(now.dirty_kib - before.dirty_kib) / BUFFERS);
@@ -64,7 +64,7 @@ static long threads_alone(void)
 	return 1 + UNDER_TSAN;
 }
 
-/* --- A thousand buffers --------------------------------------------------------------------------------- */
+/* --- A thousand buffers ----------------------------------------------------------------------- */
 
 /* Their items say which buffer's they are. */
 static void insert_into_all(databuffer **bufs, uint64_t n)
@@ -159,7 +159,7 @@ static void one_thread_keeps_the_time_of_all(void **state)
 	sink_free(sink);
 }
 
-/* --- Flushers ----------------------------------------------------------------------------------------------- */
+/* --- Flushers --------------------------------------------------------------------------------- */
 
 static void flushers_start_on_demand_and_leave_when_idle(void **state)
 {

@@ -158,10 +158,11 @@ static void it_is_logged_and_emitted(void **state)
 		assert_int_equal(event->partition, 0);
 		assert_int_equal(event->attempt, 1);
 		assert_int_equal(event->trigger, DATABUFFER_TRIGGER_FLUSH);
-		assert_true(event->duration_ns >= (i == 0 ? 0 : 30000000));
+		assert_true(event->duration_ns >= (i == 1 ? 30000000 : 0));
 		assert_true(event->system_time_ns > INT64_C(1600000000) * 1000000000);
 	}
-	assert_true(heard.events[2].duration_ns >= heard.events[1].duration_ns);
+	struct call *call = &sink->calls[0];
+	assert_true(heard.events[2].duration_ns >= (call->end_ms - call->begin_ms - 1) * 1000000);
 	sink_free(sink);
 }
 
@@ -247,7 +248,7 @@ static void it_goes_on_without_max_stuck_of_them_and_no_more(void **state)
 		uint64_t bound = (2 + max_stuck) * 10;
 		insert_numbers(buf, 0, bound);
 		WAIT_FOR(stats_of(buf).timeouts == max_stuck + 1);
-		assert_int_equal(sink_inside(sink), max_stuck + 1);
+		WAIT_FOR(sink_inside(sink) == max_stuck + 1);
 		assert_int_equal(try_number(buf, bound), DATABUFFER_ETIMEDOUT);
 		assert_int_equal(databuffer_size(buf), bound);
 
@@ -255,7 +256,7 @@ static void it_goes_on_without_max_stuck_of_them_and_no_more(void **state)
 		for (unsigned i = 1; i <= 3; i++) {
 			sink_let_pass(sink, 1);
 			WAIT_FOR(stats_of(buf).timeouts >= max_stuck + 1 + i); /* whose turn it was is late, too */
-			assert_int_equal(sink_inside(sink), max_stuck + 1);
+			WAIT_FOR(sink_inside(sink) == max_stuck + 1);
 			insert_numbers(buf, bound, bound + 10);
 			bound += 10;
 			assert_int_equal(try_number(buf, bound), DATABUFFER_ETIMEDOUT);
@@ -289,6 +290,278 @@ static void info_counts_all_that_are_late(void **state)
 	sink_open(sink);
 	stop_clean(buf);
 	sink_free(sink);
+}
+
+static void info_counts_a_late_attempt_as_failed(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.flush_timeout = 20;
+	databuffer *buf = start(&o);
+	sink_close(sink);
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	WAIT_FOR(stats_of(buf).timeouts == 1);
+	assert_int_equal(info_of(buf, 0).attempt, 1);
+	sink_open(sink);
+	stop_clean(buf);
+	sink_free(sink);
+}
+
+/* The first batch fails late; the second, which went on without it, does not come back. */
+static int trap_two(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	struct trap *traps = sink->ctx, *trap = &traps[first_number(batch)];
+	if (call->attempt > 1)
+		return 0;
+	trap->entered = true;
+	while (!trap->released)
+		pause_ms(1);
+	return trap->answer;
+}
+
+static void info_tells_of_the_oldest_batch(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	struct trap traps[2] = { { .answer = -EIO }, { .answer = 0 } };
+	databuffer_options o = sink_options(sink);
+	sink->answer = trap_two;
+	sink->ctx = traps;
+	o.flush_timeout = 20;
+	o.retry_min = o.retry_max = 3600000;
+	databuffer *buf = start(&o);
+	for (uint64_t i = 0; i < 2; i++) {
+		insert_number(buf, i);
+		databuffer_flush(buf);
+		WAIT_FOR(traps[i].entered);
+	}
+	traps[0].released = true;
+	WAIT_FOR(info_of(buf, 0).next_retry_ms > 0);
+	databuffer_partition_info info = info_of(buf, 0);
+	assert_int_equal(info.attempt, 1);
+	assert_int_equal(info.last_status, -EIO);
+	assert_int_equal(info.queued, 1);
+	traps[1].released = true;
+	stop_clean(buf);
+	assert_flushed_once(sink, 0, 2);
+	sink_free(sink);
+}
+
+/* --- What is not a late flush ------------------------------------------------------------------------------------------- */
+
+static _Atomic int64_t deadline;
+static _Atomic bool buried, in_time, dig;
+
+static int name_the_first(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	(void)sink;
+	deadline = call->deadline_ms;
+	return databuffer_batch_fail(batch, 0, "named");
+}
+
+static void bury_slowly(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	in_time = now_ms() < deadline;
+	buried = true;
+	while (!dig)
+		pause_ms(1);
+	sink_dead(item, reason, meta);
+}
+
+/* False if the handler itself was late, on a busy machine, so that nothing is shown. */
+static bool bury_beside_a_clock(struct heard *heard)
+{
+	struct sink *sink = sink_new(), *clock = sink_new();
+	databuffer_options o = sink_options(sink);
+	sink->answer = name_the_first;
+	o.handle_dead = bury_slowly;
+	o.flush_timeout = 100;
+	o.name = "late";
+	databuffer *buf = start(&o);
+	o.flush_meta = clock;
+	o.name = NULL;
+	databuffer *timed = start(&o);
+	heard->count = 0;
+	buried = dig = false;
+	sink_close(clock);
+	insert_numbers(buf, 0, 3);
+	databuffer_flush(buf);
+	WAIT_FOR(buried);
+	insert_number(timed, 0);
+	databuffer_flush(timed);
+	WAIT_FOR(stats_of(timed).timeouts == 1);
+	databuffer_stats_t stats = stats_of(buf);
+	dig = true;
+	sink_open(clock);
+	stop_clean(buf);
+	stop_clean(timed);
+	assert_int_equal(stats.flushed, 2);
+	assert_int_equal(stats.dead, 1);
+	assert_int_equal(sink->dead_count, 1);
+	if (in_time) {
+		assert_int_equal(stats.timeouts, 0);
+		assert_int_equal(heard->count, 0);
+	}
+	sink_free(sink);
+	sink_free(clock);
+	return in_time;
+}
+
+static void handle_dead_may_take_its_time(void **state)
+{
+	(void)state;
+	static struct heard heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	assert_int_equal(databuffer_telemetry_attach("slow", DATABUFFER_FLUSH_EXCEPTION, hear, &heard), 0);
+	for (int i = 0; i < 20 && !bury_beside_a_clock(&heard); i++)
+		;
+	assert_int_equal(databuffer_telemetry_detach("slow"), 0);
+}
+
+/* --- From a handler -------------------------------------------------------------------------------------------------------- */
+
+static databuffer *own;
+static _Atomic unsigned told;
+static _Atomic int told_of_flush, told_of_stop;
+
+static void log_and_wait(databuffer_log_level level, const char *line, void *meta)
+{
+	(void)level;
+	(void)line;
+	(void)meta;
+	told_of_flush = databuffer_sync_flush(own, NULL, 0, 0);
+	told_of_stop = (int)databuffer_stop(own, 0);
+	told++;
+}
+
+static void the_log_of_a_late_flush_cannot_wait_for_it(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.handle_log = log_and_wait;
+	o.flush_timeout = 20;
+	own = start(&o);
+	sink_close(sink);
+	insert_numbers(own, 0, 3);
+	databuffer_flush(own);
+	WAIT_FOR(told == 1);
+	sink_open(sink);
+	assert_int_equal(told_of_flush, DATABUFFER_EDEADLK);
+	assert_int_equal(told_of_stop, DATABUFFER_EDEADLK);
+	stop_clean(own);
+	assert_flushed(sink, 0, 3);
+	sink_free(sink);
+}
+
+/* --- After a stop ----------------------------------------------------------------------------------------------------------- */
+
+/* Logs of buffers whose handlers are late; each holds the thread up that times all flushes. */
+static struct sink *log_gate;
+static _Atomic bool stopped;
+static _Atomic unsigned after_the_stop;
+
+static void log_and_hold(databuffer_log_level level, const char *line, void *meta)
+{
+	(void)level;
+	(void)line;
+	(void)meta;
+	if (stopped)
+		after_the_stop++;
+	pthread_mutex_lock(&log_gate->lock);
+	log_gate->inside++;
+	while (log_gate->closed && log_gate->passes == 0)
+		pthread_cond_wait(&log_gate->gate, &log_gate->lock);
+	if (log_gate->closed)
+		log_gate->passes--;
+	log_gate->inside--;
+	pthread_mutex_unlock(&log_gate->lock);
+}
+
+static void no_late_flush_is_logged_after_the_stop(void **state)
+{
+	(void)state;
+	log_gate = sink_new();
+	sink_close(log_gate);
+	struct sink *first = sink_new(), *sink = sink_new(), *ticks = sink_new();
+	databuffer_options o = sink_options(first);
+	o.handle_log = log_and_hold;
+	o.flush_timeout = 20;
+	databuffer *holder = start(&o);
+	sink_close(first);
+	insert_number(holder, 0);
+	databuffer_flush(holder);
+	WAIT_FOR(sink_inside(log_gate) == 1);
+
+	/* Of another buffer two handlers become late meanwhile, to be told of one after the other. */
+	o.flush_meta = sink;
+	o.max_in_flight = 2;
+	databuffer *buf = start(&o);
+	sink_close(sink);
+	for (uint64_t i = 0; i < 2; i++) {
+		insert_number(buf, i);
+		databuffer_flush(buf);
+		WAIT_FOR(sink_inside(sink) == i + 1);
+	}
+	WAIT_FOR(now_ms() > sink_call(sink, 1).deadline_ms);
+	sink_let_pass(log_gate, 1);
+	WAIT_FOR(stats_of(buf).timeouts == 2 && sink_inside(log_gate) == 1);
+	sink_open(sink);
+	WAIT_FOR(stats_of(buf).flushed == 2);
+	after_the_stop = 0;
+	assert_int_equal(databuffer_stop(buf, 200), 0);
+	stopped = true;
+	sink_open(log_gate);
+
+	/* The thread has come so far that it is there for others. */
+	o = sink_options(ticks);
+	o.flush_interval = 1;
+	databuffer *ticking = start(&o);
+	insert_number(ticking, 0);
+	WAIT_FOR(sink_flushed(ticks) == 1);
+	assert_int_equal(after_the_stop, 0);
+	stopped = false;
+	sink_open(first);
+	stop_clean(holder);
+	stop_clean(ticking);
+	sink_free(first);
+	sink_free(ticks);
+	sink_keep(sink);
+	sink_keep(log_gate);
+}
+
+static int always_eio(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	(void)sink;
+	(void)batch;
+	(void)call;
+	return -EIO;
+}
+
+static void no_failure_is_logged_after_the_stop(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	log_gate = sink_new();
+	databuffer_options o = sink_options(sink);
+	sink->answer = always_eio;
+	o.handle_log = log_and_hold;
+	databuffer *buf = start(&o);
+	sink_close(sink);
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	WAIT_FOR(sink_inside(sink) == 1);
+	after_the_stop = 0;
+	assert_int_equal(databuffer_stop(buf, 0), 1);
+	stopped = true;
+	sink_open(sink);
+	WAIT_FOR(sink_inside(sink) == 0);
+	pause_ms(30);
+	assert_int_equal(after_the_stop, 0);
+	stopped = false;
+	sink_keep(sink);
+	sink_keep(log_gate);
 }
 
 /* --- What its answer counts ---------------------------------------------------------------------------------------------- */
@@ -492,6 +765,12 @@ int main(void)
 		cmocka_unit_test(a_late_flush_gives_room_to_an_insert_that_waits),
 		cmocka_unit_test(it_goes_on_without_max_stuck_of_them_and_no_more),
 		cmocka_unit_test(info_counts_all_that_are_late),
+		cmocka_unit_test(info_counts_a_late_attempt_as_failed),
+		cmocka_unit_test(info_tells_of_the_oldest_batch),
+		cmocka_unit_test(handle_dead_may_take_its_time),
+		cmocka_unit_test(the_log_of_a_late_flush_cannot_wait_for_it),
+		cmocka_unit_test(no_late_flush_is_logged_after_the_stop),
+		cmocka_unit_test(no_failure_is_logged_after_the_stop),
 		cmocka_unit_test(a_late_success_is_a_success),
 		cmocka_unit_test(a_late_failure_is_tried_again_after_its_end),
 		cmocka_unit_test(a_late_rejection_is_searched_as_any),
