@@ -54,6 +54,12 @@ int64_t partition_next_cut(struct partition *partition, int64_t now_ns)
 	return partition->next_cut_ns;
 }
 
+void partition_shift_time(struct partition *partition, int64_t by_ns)
+{
+	if (partition->next_cut_ns != PORT_NEVER)
+		partition->next_cut_ns += by_ns;
+}
+
 /* --- The bound -------------------------------------------------------------------------- */
 
 /* How many items, and bytes, may be in the open batch beside what waits. */

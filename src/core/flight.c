@@ -73,6 +73,7 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 		return (struct verdict){ 0 };
 	}
 	batch->status = answer;
+	batch->deadline_ns = PORT_NEVER; /* it has answered; handle_dead may take its time */
 	struct verdict verdict = batch_judge(batch, answer);
 	partition->flushed += verdict.flushed;
 	partition->flushed_bytes += verdict.flushed_bytes;

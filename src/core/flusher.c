@@ -32,6 +32,13 @@ struct databuffer *flusher_current(void)
 	return current;
 }
 
+struct databuffer *flusher_enter(struct databuffer *buf)
+{
+	struct databuffer *outer = current;
+	current = buf;
+	return outer;
+}
+
 /* --- One batch ----------------------------------------------------------------------- */
 
 static void emit(struct partition *partition, struct segment *segment, databuffer_event_kind kind,
@@ -59,6 +66,8 @@ static void emit(struct partition *partition, struct segment *segment, databuffe
 static void warn_of_failure(struct partition *partition, struct segment *segment, int answer)
 {
 	struct databuffer *buf = partition->buffer;
+	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
+		return;
 	int64_t now = port_now_ns(), quiet = atomic_load_explicit(&buf->quiet_until_ns, memory_order_relaxed);
 	if (now < quiet || !atomic_compare_exchange_strong_explicit(&buf->quiet_until_ns, &quiet, now + QUIET_NS,
 	                                                            memory_order_relaxed, memory_order_relaxed))
@@ -106,8 +115,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	struct databuffer_batch *batch = &segment->batch;
 	uint32_t generation = fork_generation();
 
-	struct databuffer *outer = current;
-	current = buf;
+	struct databuffer *outer = flusher_enter(buf);
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
 	end_if_forked(generation);
 	int64_t begin = port_now_ns();
@@ -139,7 +147,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	}
 	batch_finish(batch);
 	*todo |= partition_land(partition, segment, &verdict, buffer_now_ns(buf));
-	current = outer;
+	flusher_enter(outer);
 }
 
 unsigned flusher_serve(struct partition *partition)

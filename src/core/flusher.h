@@ -19,8 +19,10 @@ bool flusher_submit(struct partition *partition);
  * how many handlers it ran. */
 unsigned flusher_serve(struct partition *partition);
 
-/* The buffer whose handler the calling thread is in, or NULL. */
+/* The buffer whose handler the calling thread is in, or NULL; and says so,
+ * returning what it was before. */
 struct databuffer *flusher_current(void);
+struct databuffer *flusher_enter(struct databuffer *buf);
 
 void flusher_fork_lock(void);
 void flusher_fork_unlock(void);

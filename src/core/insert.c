@@ -65,7 +65,6 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
                    const void *data, struct hold *hold, struct insert_deadline *deadline)
 {
 	struct databuffer *buf = producer->lanes[0].partition->buffer;
-	bool waited = false;
 	for (;;) {
 		uint32_t room = atomic_load_explicit(&buf->room, memory_order_seq_cst);
 		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
@@ -80,9 +79,9 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
 			deadline->ns = buffer_deadline_ns(buf, deadline->timeout_ms);
 		if (deadline->timeout_ms == 0 || port_now_ns() >= deadline->ns)
 			break;
-		if (!waited)
+		if (!deadline->waited)
 			atomic_fetch_add_explicit(&buf->waits, 1, memory_order_relaxed);
-		waited = true;
+		deadline->waited = true;
 		buffer_wait(&buf->room, &buf->room_waiters, room, deadline->ns);
 	}
 	if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)

@@ -9,6 +9,7 @@
 struct insert_deadline {
 	int64_t timeout_ms; /* negative: the `timeout` option; 0: do not wait */
 	int64_t ns;         /* 0: not computed yet */
+	bool waited;        /* counted among those that did */
 };
 
 /* Puts the request into *lane's partition, or, that being NULL, into the next

@@ -38,7 +38,7 @@ static bool view_partition(struct partition *partition, struct view **views, siz
 {
 	struct list *node, *lists[] = { &partition->flying, &partition->queue };
 	*count = 0;
-	*views = malloc((partition->segment_count + 1) * sizeof(**views));
+	*views = malloc((partition->segment_count + partition->substitutes + 1) * sizeof(**views));
 	if (!*views)
 		return false;
 	for (unsigned i = 0; i < 2; i++) {

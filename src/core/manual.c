@@ -14,6 +14,13 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 	int64_t now_ns = port_deadline_ns(0, now_ms);
 	if (now_ns > atomic_load_explicit(&buf->manual_now_ns, memory_order_relaxed))
 		atomic_store_explicit(&buf->manual_now_ns, now_ns, memory_order_relaxed);
+	for (unsigned i = 0; i < buf->partition_count && !buf->manual_began; i++) {
+		/* Until now its clock stood at 0. */
+		pthread_mutex_lock(&buf->partitions[i].lock);
+		partition_shift_time(&buf->partitions[i], buffer_now_ns(buf));
+		pthread_mutex_unlock(&buf->partitions[i].lock);
+	}
+	buf->manual_began = true;
 	int handlers = 0;
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		supervisor_tick(&buf->partitions[i], buffer_now_ns(buf));

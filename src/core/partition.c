@@ -167,16 +167,19 @@ static int64_t until_ms(int64_t deadline_ns, int64_t now_ns)
 
 void partition_read_info(struct partition *partition, databuffer_partition_info *info, int64_t now_ns)
 {
-	const struct list *waiting = list_first(&partition->queue), *flying = list_first(&partition->flying);
+	const struct list *waiting = list_first(&partition->queue), *node;
 	bool backing_off = waiting && SEGMENT_OF(waiting)->not_before_ns > now_ns;
+	const struct segment *oldest = waiting ? SEGMENT_OF(waiting) : NULL;
 	unsigned failed = 0, late = 0;
-	const struct list *node;
 	LIST_FOREACH(node, &partition->flying)
+	{
 		late += SEGMENT_OF(node)->late;
-	if (flying)
-		failed = SEGMENT_OF(flying)->batch.attempt - 1;
-	else if (waiting)
-		failed = SEGMENT_OF(waiting)->batch.attempt;
+		if (!oldest || SEGMENT_OF(node)->sequence < oldest->sequence)
+			oldest = SEGMENT_OF(node);
+	}
+	/* An attempt that still is in time has not failed. */
+	if (oldest)
+		failed = oldest->batch.attempt - (oldest->flying && !oldest->late ? 1 : 0);
 	*info = (databuffer_partition_info){
 		.name = partition->name,
 		.partition = partition->number,

@@ -134,6 +134,9 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_
  * late handler. A batch that a flusher has been sent for is not among these. */
 int64_t partition_deadline(const struct partition *partition);
 
+/* The clock has jumped by so much before anything was flushed. */
+void partition_shift_time(struct partition *partition, int64_t by_ns);
+
 /* When the batch is cut by time, as databuffer_info tells it; PORT_NEVER: never. */
 int64_t partition_next_cut(struct partition *partition, int64_t now_ns);
 

@@ -48,10 +48,11 @@ int databuffer_reserve(databuffer *buf, size_t len, databuffer_slot *slot)
 	int rc = buffer_enter(buf);
 	if (rc != 0)
 		return rc;
+	int64_t begin = telemetry_wants(DATABUFFER_INSERT_EXCEPTION) ? port_now_ns() : 0;
 	rc = reserve_inside(buf, len, slot);
 	if (rc != 0 && telemetry_wants(INSERT_EVENTS)) {
 		insert_emit(buf, DATABUFFER_INSERT_START, 0, 1, len, 0, 0);
-		insert_emit(buf, DATABUFFER_INSERT_EXCEPTION, 0, 1, len, 0, rc);
+		insert_emit(buf, DATABUFFER_INSERT_EXCEPTION, 0, 1, len, begin ? port_now_ns() - begin : 0, rc);
 	}
 	buffer_leave(buf);
 	return rc;

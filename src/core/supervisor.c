@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/flusher.h"
 #include "core/log.h"
 #include "core/registry.h"
 #include "core/telemetry.h"
@@ -77,6 +78,9 @@ static void disarm(struct partition *partition)
 static void tell_late(struct partition *partition, databuffer_event *event)
 {
 	struct databuffer *buf = partition->buffer;
+	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
+		return;
+	struct databuffer *outer = flusher_enter(buf);
 	log_line(&buf->options, DATABUFFER_LOG_ERROR,
 	         "buffer '%s', partition %u: a flush of %zu items is late after %lld ms (flush_timeout); "
 	         "the partition goes on, and its answer is awaited",
@@ -84,6 +88,7 @@ static void tell_late(struct partition *partition, databuffer_event *event)
 	event->system_time_ns = port_system_time_ns();
 	if (telemetry_wants(DATABUFFER_FLUSH_EXCEPTION))
 		telemetry_emit(event);
+	flusher_enter(outer);
 }
 
 void supervisor_tick(struct partition *partition, int64_t now_ns)
