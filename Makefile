@@ -6,7 +6,7 @@ PRESET ?= default
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench install clean help setup
+.PHONY: build run test check bench model install clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -27,6 +27,9 @@ bench: setup ## build for speed and run the benchmarks
 	@cmake --preset release >/dev/null
 	@cmake --build --preset release
 	@bench/run $(BENCH)
+
+model: setup ## walk every interleaving of the hand-over, and of its broken variants
+	@model/run $(MODEL)
 
 install: setup ## build for speed and install into PREFIX
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
