@@ -50,7 +50,7 @@ struct databuffer {
 	_Atomic uint64_t waits, refused;
 	_Atomic int64_t quiet_until_ns; /* when the next warning of a failed flush may be logged */
 	_Atomic int64_t manual_now_ns;
-	bool manual_began;              /* databuffer_work has told the time */
+	_Atomic bool manual_began;      /* databuffer_work has told the time */
 	_Atomic bool working;           /* inside databuffer_work */
 
 	bool watched;                   /* by the supervisor, under its lock */

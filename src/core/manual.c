@@ -14,13 +14,14 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 	int64_t now_ns = port_deadline_ns(0, now_ms);
 	if (now_ns > atomic_load_explicit(&buf->manual_now_ns, memory_order_relaxed))
 		atomic_store_explicit(&buf->manual_now_ns, now_ns, memory_order_relaxed);
-	for (unsigned i = 0; i < buf->partition_count && !buf->manual_began; i++) {
+	bool began = atomic_load_explicit(&buf->manual_began, memory_order_relaxed);
+	for (unsigned i = 0; i < buf->partition_count && !began; i++) {
 		/* Until now its clock stood at 0. */
 		pthread_mutex_lock(&buf->partitions[i].lock);
 		partition_shift_time(&buf->partitions[i], buffer_now_ns(buf));
 		pthread_mutex_unlock(&buf->partitions[i].lock);
 	}
-	buf->manual_began = true;
+	atomic_store_explicit(&buf->manual_began, true, memory_order_release);
 	int handlers = 0;
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		supervisor_tick(&buf->partitions[i], buffer_now_ns(buf));
@@ -47,6 +48,7 @@ int64_t databuffer_next_deadline(databuffer *buf)
 	int64_t next = PORT_NEVER;
 	if (buffer_enter(buf) != 0)
 		return next;
+	bool began = atomic_load_explicit(&buf->manual_began, memory_order_acquire) || !buffer_is_manual(buf);
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		struct partition *partition = &buf->partitions[i];
 		pthread_mutex_lock(&partition->lock);
@@ -58,6 +60,9 @@ int64_t databuffer_next_deadline(databuffer *buf)
 	buffer_leave(buf);
 	if (next == PORT_NEVER)
 		return INT64_MAX;
+	/* Before the first work it is not known what time it is: that comes first. */
+	if (!began)
+		return 0;
 	/* Up, so that at the time told it is due; what is ready now is in the past. */
 	return next < 0 ? 0 : (next + PORT_NS_PER_MS - 1) / PORT_NS_PER_MS;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a handler can ask of its batch. The asking is done inside handle_flush, with CHECK; the tests set it up. */
+/* What a handler can ask of its batch. The asking is done inside handle_flush, with CHECK; tests set it up. */
 #include "api/support.h"
 
 #include <sched.h>
@@ -27,7 +27,7 @@ static uint64_t number_at(const databuffer_batch *batch, size_t i)
 	return number_of(&item);
 }
 
-/* --- One after the other ---------------------------------------------------------------------------------------------- */
+/* --- One after the other -------------------------------------------------------------------------------- */
 
 static int walk(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -111,7 +111,7 @@ static void the_walk_begins_anew_with_every_attempt(void **state)
 	sink_free(sink);
 }
 
-/* --- What it is --------------------------------------------------------------------------------------------------------- */
+/* --- What it is ----------------------------------------------------------------------------------------- */
 
 static int who_are_you(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -168,7 +168,7 @@ static void it_knows_its_partition(void **state)
 	sink_free(sink);
 }
 
-/* --- As one array ------------------------------------------------------------------------------------------------------- */
+/* --- As one array --------------------------------------------------------------------------------------- */
 
 static int as_array(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -368,7 +368,7 @@ static void a_piece_of_a_batch_is_a_batch(void **state)
 	sink_free(sink);
 }
 
-/* --- For writev ------------------------------------------------------------------------------------------------------------ */
+/* --- For writev ----------------------------------------------------------------------------------------- */
 
 static int as_iovec(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -399,7 +399,7 @@ static void iovec_has_every_item(void **state)
 	sink_free(sink);
 }
 
-/* --- An empty one, and none ---------------------------------------------------------------------------------------------------- */
+/* --- An empty one, and none ----------------------------------------------------------------------------- */
 
 static int ask_nothing(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {

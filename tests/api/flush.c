@@ -19,7 +19,7 @@ static void *sync_flush(void *arg)
 	return NULL;
 }
 
-/* --- Flush -------------------------------------------------------------------------------------------------------- */
+/* --- Flush ---------------------------------------------------------------------------------------------- */
 
 static void flush_returns_at_once_and_flushes_every_partition(void **state)
 {
@@ -100,7 +100,7 @@ static void flush_cuts_a_backoff_short(void **state)
 	sink_free(sink);
 }
 
-/* --- What sync_flush tells ---------------------------------------------------------------------------------------------- */
+/* --- What sync_flush tells ------------------------------------------------------------------------------ */
 
 static int value_of_partition[3];
 
@@ -156,7 +156,8 @@ static void of_a_partition_without_items_it_tells_so(void **state)
 	databuffer_result results[2];
 	for (int round = 0; round < 3; round++) {
 		memset(results, 0x5a, sizeof(results));
-		assert_int_equal(databuffer_sync_flush(buf, results, 2, 0), 0); /* there is nothing to wait for */
+		/* There is nothing to wait for, nor is there after a flush. */
+		assert_int_equal(databuffer_sync_flush(buf, results, 2, 0), 0);
 		for (unsigned i = 0; i < 2; i++) {
 			assert_int_equal(results[i].partition, i);
 			assert_int_equal(results[i].size, 0);
@@ -164,7 +165,7 @@ static void of_a_partition_without_items_it_tells_so(void **state)
 			assert_null(results[i].value);
 			assert_int_equal(results[i].duration, 0);
 		}
-		insert_number(buf, 0); /* nor is there after a flush */
+		insert_number(buf, 0);
 		flush_all(buf);
 	}
 	stop_clean(buf);
@@ -280,7 +281,7 @@ static void sync_flush_cuts_a_backoff_short(void **state)
 	sink_free(sink);
 }
 
-/* --- The deadline of sync_flush ----------------------------------------------------------------------------------------- */
+/* --- The deadline of sync_flush ------------------------------------------------------------------------- */
 
 static void a_sync_flush_that_times_out_leaves_its_results_alone(void **state)
 {
@@ -303,7 +304,8 @@ static void a_sync_flush_that_times_out_leaves_its_results_alone(void **state)
 	WAIT_FOR(sink_inside(sink) == 2);
 	sink_let_pass(sink, 1);
 	WAIT_FOR(sink_flushed(sink) == 2);
-	assert_int_equal(databuffer_sync_flush(buf, results, 2, 10), DATABUFFER_ETIMEDOUT); /* one of them is not enough */
+	/* One of them is not enough. */
+	assert_int_equal(databuffer_sync_flush(buf, results, 2, 10), DATABUFFER_ETIMEDOUT);
 	assert_memory_equal(results, before, sizeof(results));
 	sink_open(sink);
 	WAIT_FOR(sink_flushed(sink) == 4); /* they went on */
@@ -312,7 +314,7 @@ static void a_sync_flush_that_times_out_leaves_its_results_alone(void **state)
 	sink_free(sink);
 }
 
-/* --- What sync_flush waits for ----------------------------------------------------------------------------------------- */
+/* --- What sync_flush waits for -------------------------------------------------------------------------- */
 
 static void what_comes_after_the_call_is_not_waited_for(void **state)
 {
@@ -496,7 +498,7 @@ static void two_who_wait_are_both_told(void **state)
 	sink_free(sink);
 }
 
-/* --- From a handler -------------------------------------------------------------------------------------------------------- */
+/* --- From a handler ------------------------------------------------------------------------------------- */
 
 static databuffer *own;
 static _Atomic unsigned refused;

@@ -913,7 +913,6 @@ static void *come_and_go(void *arg)
 	static struct storm_meta meta;
 	static struct storm other;
 	meta.storm = &other;
-	static _Atomic uint64_t events; /* no stack: the child has this handler, and not this thread */
 	while (!atomic_load(&storm->ended)) {
 		databuffer_options o = databuffer_options_init();
 		databuffer *buf;
@@ -922,7 +921,9 @@ static void *come_and_go(void *arg)
 		o.handle_log = log_nothing;
 		memset(other.last, 0, sizeof(other.last));
 		CHECK(databuffer_start(&buf, &o) == 0);
-		CHECK(databuffer_telemetry_attach("comes", DATABUFFER_EVENTS_ALL, count_event, &events) == 0);
+		/* Counted off this stack: a child may have the handler, and not the thread. */
+		CHECK(databuffer_telemetry_attach("comes", DATABUFFER_EVENTS_ALL, count_event,
+		                                  &storm->events) == 0);
 		insert_numbers(buf, 0, 10);
 		CHECK(databuffer_stop(buf, PATIENCE_MS) == 0);
 		CHECK(databuffer_telemetry_detach("comes") == 0);
@@ -992,7 +993,8 @@ static void no_fork_beside_inserts_and_flushes_gets_stuck(void **state)
 		stop_clean(storm->bufs[i]);
 	}
 	assert_int_equal(flushed, atomic_load(&storm->accepted));
-	print_message("%" PRIu64 " forks beside %" PRIu64 " inserts\n", forks, flushed);
+	print_message("%" PRIu64 " forks beside %" PRIu64 " inserts, %" PRIu64 " events\n", forks, flushed,
+	              atomic_load(&storm->events));
 	free(storm);
 }
 

@@ -271,6 +271,21 @@ static void what_is_inserted_before_the_first_work_has_its_interval_too(void **s
 	world_stop(world);
 }
 
+static void a_deadline_told_before_the_first_work_is_kept(void **state)
+{
+	(void)state;
+	struct world *world = world_new();
+	databuffer_options o = world_options(world);
+	o.flush_interval = 1000;
+	world->buf = start(&o);
+	insert_number(world->buf, 0);
+	int64_t next = databuffer_next_deadline(world->buf);
+	/* Either it is to be called at once, or then there is something to do. */
+	if (next > 0)
+		assert_int_equal(work_at(world, next), 1);
+	world_stop(world);
+}
+
 /* --- Hours ------------------------------------------------------------------------------------ */
 
 static void an_hour_of_intervals_passes_in_no_time(void **state)
@@ -754,6 +769,7 @@ int main(void)
 		cmocka_unit_test(of_several_partitions_the_earliest_deadline_is_told),
 		cmocka_unit_test(the_first_work_tells_the_buffer_what_time_it_is),
 		cmocka_unit_test(what_is_inserted_before_the_first_work_has_its_interval_too),
+		cmocka_unit_test(a_deadline_told_before_the_first_work_is_kept),
 		cmocka_unit_test(an_hour_of_intervals_passes_in_no_time),
 		cmocka_unit_test(jitter_is_drawn_anew_for_every_interval),
 		cmocka_unit_test(empty_flushes_come_at_each_interval_if_they_are_wanted),

@@ -68,8 +68,8 @@ static databuffer_options reject_options(struct sink *sink, struct poison *poiso
 	return options;
 }
 
-/* Of numbers 0 to n the poison is dead and the rest flushed, each once and in order. Calls that answered 0 took all
- * that they did not name. */
+/* Of numbers 0 to n the poison is dead and the rest flushed, each once and in order. Calls that answered 0 took
+ * all that they did not name. */
 static void assert_parted(struct sink *sink, const struct poison *poison)
 {
 	size_t flushed = 0, dead = 0;
@@ -101,7 +101,7 @@ static size_t count_poison(const struct poison *poison)
 	return count;
 }
 
-/* --- Without a name ------------------------------------------------------------------------------------------------- */
+/* --- Without a name ------------------------------------------------------------------------------------- */
 
 static void one_among_many_is_found_wherever_it_stands(void **state)
 {
@@ -260,7 +260,7 @@ static void a_piece_may_fail_for_now_and_keeps_its_size(void **state)
 	sink_free(sink);
 }
 
-/* --- The reason ------------------------------------------------------------------------------------------------------ */
+/* --- The reason ----------------------------------------------------------------------------------------- */
 
 static void the_reason_has_partition_status_attempts_and_a_sentence(void **state)
 {
@@ -314,7 +314,7 @@ static void one_item_alone_is_dead_at_the_first_answer(void **state)
 	sink_free(sink);
 }
 
-/* --- With names: databuffer_batch_fail ----------------------------------------------------------------------------------- */
+/* --- With names: databuffer_batch_fail ------------------------------------------------------------------ */
 
 static void with_an_answer_of_0_the_named_are_dead_and_the_others_flushed(void **state)
 {
@@ -499,7 +499,7 @@ static void what_is_not_named_is_searched_for(void **state)
 	sink_free(sink);
 }
 
-/* --- Who takes the dead --------------------------------------------------------------------------------------------------- */
+/* --- Who takes the dead --------------------------------------------------------------------------------- */
 
 static void without_handle_dead_they_are_logged_and_counted(void **state)
 {
@@ -555,7 +555,7 @@ static void handle_dead_may_insert(void **state)
 	sink_free(sink);
 }
 
-/* --- Beside inserts --------------------------------------------------------------------------------------------------------- */
+/* --- Beside inserts ------------------------------------------------------------------------------------- */
 
 struct producer {
 	databuffer *buf;

@@ -29,7 +29,7 @@ static databuffer_options retry_options(struct sink *sink, struct answers *answe
 	return options;
 }
 
-/* --- What is kept -------------------------------------------------------------------------------------------------- */
+/* --- What is kept --------------------------------------------------------------------------------------- */
 
 static void a_batch_is_given_again_as_it_was(void **state)
 {
@@ -65,8 +65,11 @@ static void a_batch_is_given_again_as_it_was(void **state)
 static void whatever_is_no_other_answer_is_transient(void **state)
 {
 	(void)state;
-	static const int odd[] = { DATABUFFER_RETRY, -1, -EIO, -EAGAIN, -ENOSPC, DATABUFFER_ETIMEDOUT, DATABUFFER_ESTOPPED,
-		                   DATABUFFER_EINVAL, -100000, INT_MIN, INT_MIN + 1, 3, 4, 42, 1000, INT_MAX };
+	static const int odd[] = {
+		DATABUFFER_RETRY, -1, -EIO, -EAGAIN, -ENOSPC, -100000, INT_MIN, INT_MIN + 1,
+		DATABUFFER_ETIMEDOUT, DATABUFFER_ESTOPPED, DATABUFFER_EINVAL,
+		3, 4, 42, 1000, INT_MAX,
+	};
 	enum { ODD = sizeof(odd) / sizeof(odd[0]) };
 	struct sink *sink = sink_new();
 	struct answers answers = { odd, ODD };
@@ -125,7 +128,7 @@ static void a_batch_that_waits_takes_no_more_items(void **state)
 	sink_free(sink);
 }
 
-/* --- The backoff ------------------------------------------------------------------------------------------------------ */
+/* --- The backoff ---------------------------------------------------------------------------------------- */
 
 static void no_attempt_comes_before_retry_min(void **state)
 {
@@ -145,7 +148,8 @@ static void no_attempt_comes_before_retry_min(void **state)
 	sink_free(sink);
 }
 
-/* The backoff after the last of so many calls, as info has it: from `least` to `most`, by how long ago that was. */
+/* The backoff after the last of so many calls, as info has it: from `least` to `most`, by how long ago that
+ * was. */
 static void read_backoff(databuffer *buf, struct sink *sink, size_t calls, int64_t *least, int64_t *most)
 {
 	int64_t next;
@@ -246,7 +250,7 @@ static void info_tells_of_the_backoff(void **state)
 	sink_free(sink);
 }
 
-/* --- Who hears of it ------------------------------------------------------------------------------------------------------ */
+/* --- Who hears of it ------------------------------------------------------------------------------------ */
 
 static void a_failure_is_logged(void **state)
 {
@@ -316,7 +320,7 @@ static void one_partition_that_fails_holds_up_no_other(void **state)
 	sink_free(sink);
 }
 
-/* --- At random -------------------------------------------------------------------------------------------------------------- */
+/* --- At random ------------------------------------------------------------------------------------------ */
 
 /* Fails a third of all calls, by a number drawn from batch and attempt alone. */
 static int now_and_then(struct sink *sink, databuffer_batch *batch, const struct call *call)
@@ -345,7 +349,8 @@ static void *produce(void *arg)
 	struct producer *producer = arg;
 	for (uint64_t i = 0; i < producer->n; i++) {
 		uint64_t number = producer->number * producer->n + i;
-		CHECK(databuffer_insert_keyed_timed(producer->buf, producer->number, &number, 8, PATIENCE_MS) == 0);
+		int rc = databuffer_insert_keyed_timed(producer->buf, producer->number, &number, 8, PATIENCE_MS);
+		CHECK(rc == 0);
 	}
 	return NULL;
 }
@@ -365,7 +370,7 @@ static void order_outlives_any_number_of_failures(void **state)
 	databuffer *buf = start(&o);
 	struct producer producers[3];
 	pthread_t threads[3];
-	uint64_t n = scaled(10000), next[3] = { 0, n, 2 * n };
+	uint64_t n = 500 + scaled(10000), next[3] = { 0, n, 2 * n };
 	for (unsigned i = 0; i < 3; i++) {
 		producers[i] = (struct producer){ .buf = buf, .number = i, .n = n };
 		threads[i] = thread_run(produce, &producers[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A handler past flush_timeout: how it is told, how its partition goes on, and what its answer counts when it comes.
- * What is not held up on purpose may be late, too, on a busy machine; no test minds. */
+/* A handler past flush_timeout: how it is told, how its partition goes on, and what its answer counts when it
+ * comes. What is not held up on purpose may be late, too, on a busy machine; no test minds. */
 #include "api/support.h"
 
 static uint64_t first_number(const databuffer_batch *batch)
@@ -36,7 +36,7 @@ static databuffer_options trap_options(struct sink *sink, struct trap *trap)
 	return options;
 }
 
-/* --- How it is told --------------------------------------------------------------------------------------------------- */
+/* --- How it is told ------------------------------------------------------------------------------------- */
 
 static int run_into_the_deadline(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -166,7 +166,7 @@ static void it_is_logged_and_emitted(void **state)
 	sink_free(sink);
 }
 
-/* --- How its partition goes on --------------------------------------------------------------------------------------- */
+/* --- How its partition goes on -------------------------------------------------------------------------- */
 
 static int read_again(struct sink *sink, databuffer_batch *batch, const struct call *call)
 {
@@ -252,10 +252,10 @@ static void it_goes_on_without_max_stuck_of_them_and_no_more(void **state)
 		assert_int_equal(try_number(buf, bound), DATABUFFER_ETIMEDOUT);
 		assert_int_equal(databuffer_size(buf), bound);
 
-		/* Any one that comes back makes room for another. */
+		/* Any one that comes back makes room for another, which is late in its turn. */
 		for (unsigned i = 1; i <= 3; i++) {
 			sink_let_pass(sink, 1);
-			WAIT_FOR(stats_of(buf).timeouts >= max_stuck + 1 + i); /* whose turn it was is late, too */
+			WAIT_FOR(stats_of(buf).timeouts >= max_stuck + 1 + i);
 			WAIT_FOR(sink_inside(sink) == max_stuck + 1);
 			insert_numbers(buf, bound, bound + 10);
 			bound += 10;
@@ -349,7 +349,7 @@ static void info_tells_of_the_oldest_batch(void **state)
 	sink_free(sink);
 }
 
-/* --- What is not a late flush ------------------------------------------------------------------------------------------- */
+/* --- What is not a late flush --------------------------------------------------------------------------- */
 
 static _Atomic int64_t deadline;
 static _Atomic bool buried, in_time, dig;
@@ -419,7 +419,7 @@ static void handle_dead_may_take_its_time(void **state)
 	assert_int_equal(databuffer_telemetry_detach("slow"), 0);
 }
 
-/* --- From a handler -------------------------------------------------------------------------------------------------------- */
+/* --- From a handler ------------------------------------------------------------------------------------- */
 
 static databuffer *own;
 static _Atomic unsigned told;
@@ -455,7 +455,7 @@ static void the_log_of_a_late_flush_cannot_wait_for_it(void **state)
 	sink_free(sink);
 }
 
-/* --- After a stop ----------------------------------------------------------------------------------------------------------- */
+/* --- After a stop --------------------------------------------------------------------------------------- */
 
 /* Logs of buffers whose handlers are late; each holds the thread up that times all flushes. */
 static struct sink *log_gate;
@@ -564,7 +564,7 @@ static void no_failure_is_logged_after_the_stop(void **state)
 	sink_keep(log_gate);
 }
 
-/* --- What its answer counts ---------------------------------------------------------------------------------------------- */
+/* --- What its answer counts ----------------------------------------------------------------------------- */
 
 static void a_late_success_is_a_success(void **state)
 {
@@ -701,7 +701,7 @@ static void a_sync_flush_waits_for_the_late_one(void **state)
 	sink_free(sink);
 }
 
-/* --- Never twice at once ------------------------------------------------------------------------------------------------- */
+/* --- Never twice at once -------------------------------------------------------------------------------- */
 
 struct race {
 	uint64_t seed, n;

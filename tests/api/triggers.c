@@ -9,7 +9,7 @@ static unsigned batches_cut(databuffer *buf)
 	return info.queued + info.in_flight;
 }
 
-/* --- Size --------------------------------------------------------------------------------------------------------- */
+/* --- Size ----------------------------------------------------------------------------------------------- */
 
 static void a_batch_is_cut_by_the_insert_that_fills_it(void **state)
 {
@@ -92,7 +92,8 @@ static void *look(void *arg)
 	return NULL;
 }
 
-/* Threads insert numbers 0 to n, divided among them at random; a dump, which takes their room back, may look on. */
+/* Threads insert numbers 0 to n, divided among them at random; a dump, which takes their room back, may look
+ * on. */
 static void insert_together(databuffer *buf, uint64_t n, uint64_t *seed, bool looked_at)
 {
 	struct share shares[5];
@@ -136,7 +137,8 @@ static void threads_that_fill_a_batch_together_have_it_cut(void **state)
 		sink_open(sink);
 		stop_clean(buf);
 		ASSERT_CUTS(sink, size);
-		assert_int_equal(sink->calls[0].trigger, by_bytes ? DATABUFFER_TRIGGER_BYTES : DATABUFFER_TRIGGER_SIZE);
+		assert_int_equal(sink->calls[0].trigger,
+		                 by_bytes ? DATABUFFER_TRIGGER_BYTES : DATABUFFER_TRIGGER_SIZE);
 		assert_flushed_once(sink, 0, size);
 		sink_free(sink);
 	}
@@ -182,7 +184,7 @@ static void a_batch_insert_that_needs_the_room_cuts_what_there_is(void **state)
 	sink_free(sink);
 }
 
-/* --- Jitter of the size --------------------------------------------------------------------------------------------- */
+/* --- Jitter of the size --------------------------------------------------------------------------------- */
 
 /* The sizes of 200 batches of 10 to 20 items, one after the other; each as info tells it beforehand. */
 static void draw_sizes(int64_t seed, size_t *sizes)
@@ -230,7 +232,7 @@ static void a_seed_brings_the_same_jitter_back(void **state)
 	assert_memory_not_equal(first, other, sizeof(first));
 }
 
-/* --- Bytes ----------------------------------------------------------------------------------------------------------- */
+/* --- Bytes ---------------------------------------------------------------------------------------------- */
 
 static void a_batch_is_cut_by_the_insert_that_fills_its_bytes(void **state)
 {
@@ -336,7 +338,7 @@ static void cuts_by_size_and_bytes_are_exact_whatever_the_lengths(void **state)
 	}
 }
 
-/* --- Time ------------------------------------------------------------------------------------------------------------- */
+/* --- Time ----------------------------------------------------------------------------------------------- */
 
 static void what_is_held_is_flushed_when_its_time_is_up(void **state)
 {
@@ -447,7 +449,7 @@ static void without_an_interval_nothing_is_cut_by_time(void **state)
 	sink_free(sink);
 }
 
-/* --- Nothing to flush --------------------------------------------------------------------------------------------------- */
+/* --- Nothing to flush ----------------------------------------------------------------------------------- */
 
 static void an_empty_partition_is_never_flushed(void **state)
 {
@@ -516,15 +518,19 @@ static void flush_empty_calls_the_handler_at_every_interval_from_the_start_on(vo
 	sink_free(sink);
 }
 
-/* --- How it is told --------------------------------------------------------------------------------------------------- */
+/* --- How it is told ------------------------------------------------------------------------------------- */
 
 static _Atomic int told_at_start, told_at_stop;
 
 static void hear(const databuffer_event *event, void *ctx)
 {
 	(void)ctx;
-	if (strcmp(event->buffer, "told") == 0)
-		*(event->kind == DATABUFFER_FLUSH_START ? &told_at_start : &told_at_stop) = (int)event->trigger;
+	if (strcmp(event->buffer, "told") != 0)
+		return;
+	if (event->kind == DATABUFFER_FLUSH_START)
+		told_at_start = (int)event->trigger;
+	else
+		told_at_stop = (int)event->trigger;
 }
 
 static void cut_by(databuffer_trigger trigger, databuffer *buf)
@@ -550,8 +556,8 @@ static void cut_by(databuffer_trigger trigger, databuffer *buf)
 static void the_trigger_is_told_in_the_batch_and_in_its_events(void **state)
 {
 	(void)state;
-	assert_int_equal(databuffer_telemetry_attach("told", DATABUFFER_FLUSH_START | DATABUFFER_FLUSH_STOP, hear,
-	                                             NULL), 0);
+	unsigned events = DATABUFFER_FLUSH_START | DATABUFFER_FLUSH_STOP;
+	assert_int_equal(databuffer_telemetry_attach("told", events, hear, NULL), 0);
 	for (int trigger = 0; trigger < DATABUFFER_TRIGGER_COUNT; trigger++) {
 		struct sink *sink = sink_new();
 		databuffer_options o = sink_options(sink);
