@@ -16,29 +16,45 @@
 #define PEER_ABOUT "a deliberately broken consumer, for the harness to find"
 #define PEER_CAN   BENCH_BULK
 
-/* Breaks a batch of n; how many records it has then. There is room for one more
- * only where the array is not full, and one neighbour only where there are two. */
+static unsigned producer_of(const unsigned char *record)
+{
+	uint64_t head;
+	memcpy(&head, record, sizeof(head));
+	return (unsigned)(head >> 32) % BENCH_PRODUCERS_MAX;
+}
+
+/* Two neighbours of one producer; their order is the one that is promised. */
+static unsigned char *find_pair(unsigned char *records, unsigned n)
+{
+	for (unsigned i = 1; i < n; i++)
+		if (producer_of(records + (size_t)i * SIZE) == producer_of(records + (size_t)(i - 1) * SIZE))
+			return records + (size_t)(i - 1) * SIZE;
+	return NULL;
+}
+
+/* Breaks a batch of n, if it has two such neighbours; how many records it has then. */
 static unsigned misdeed(const char *variant, unsigned char *records, unsigned n, bool *done)
 {
 	unsigned char spare[SIZE];
-	unsigned char *last = records + (size_t)(n - 1) * SIZE, *before = last - SIZE;
-	if (*done || n < 2 || n == HALF || strcmp(variant, "none") == 0)
+	unsigned char *one = find_pair(records, n), *end = records + (size_t)n * SIZE;
+	if (*done || !one || strcmp(variant, "none") == 0)
 		return n;
+	unsigned char *two = one + SIZE;
 	*done = true;
 	if (strcmp(variant, "lose") == 0)
 		return n - 1;
 	if (strcmp(variant, "twice") == 0) {
-		memcpy(last + SIZE, last, SIZE);
+		memcpy(end, end - SIZE, SIZE);
 		return n + 1;
 	}
 	if (strcmp(variant, "swap") == 0) {
-		memcpy(spare, last, SIZE);
-		memcpy(last, before, SIZE);
-		memcpy(before, spare, SIZE);
+		memcpy(spare, two, SIZE);
+		memcpy(two, one, SIZE);
+		memcpy(one, spare, SIZE);
 		return n;
 	}
 	if (strcmp(variant, "torn") == 0) {
-		memcpy(last + SIZE / 2, before + SIZE / 2, SIZE / 2);
+		memcpy(two + SIZE / 2, one + SIZE / 2, SIZE / 2);
 		return n;
 	}
 	bench_fail("--variant must be lose, twice, swap, torn or none, not \"%s\"", variant);

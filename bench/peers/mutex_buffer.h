@@ -17,6 +17,7 @@
 #define PARTITIONS 4
 #define SIZE       64
 #define HALF       (BENCH_BOUND / PARTITIONS / 2) /* records in one array */
+#define SPARE      1 /* behind them, for broken's sake */
 
 struct partition {
 	pthread_mutex_t lock __attribute__((aligned(BENCH_LINE)));
@@ -41,8 +42,8 @@ static struct queue *peer_open(struct bench *bench)
 	for (unsigned i = 0; i < PARTITIONS; i++) {
 		struct partition *partition = &queue->partitions[i];
 		pthread_mutex_init(&partition->lock, NULL);
-		partition->open = bench_alloc((size_t)HALF * SIZE);
-		partition->taken = bench_alloc((size_t)HALF * SIZE);
+		partition->open = bench_alloc((size_t)(HALF + SPARE) * SIZE);
+		partition->taken = bench_alloc((size_t)(HALF + SPARE) * SIZE);
 	}
 	return queue;
 }
