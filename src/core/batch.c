@@ -10,7 +10,7 @@
 
 databuffer_item batch_item(const struct segment *segment, uint32_t slot)
 {
-	uint64_t entry = atomic_load_explicit(&segment->index[slot], memory_order_relaxed);
+	uint64_t entry = segment_entry(segment, slot);
 	return (databuffer_item){ segment->arena + slot_offset(entry), slot_len(entry) };
 }
 
@@ -56,6 +56,8 @@ size_t databuffer_batch_bytes(const databuffer_batch *batch)
 		return 0;
 	if (batch->from == 0 && batch->to == batch->segment->settled)
 		return batch->segment->bytes;
+	if (batch->segment->item_len != LANE_MIXED)
+		return (size_t)(batch->to - batch->from) * batch->segment->item_len;
 	return bytes_between(batch->segment, batch->from, batch->to);
 }
 
@@ -65,6 +67,8 @@ const void *databuffer_batch_array(databuffer_batch *batch)
 		return NULL;
 	const struct segment *segment = batch->segment;
 	databuffer_item first = batch_item(segment, batch->from);
+	if (segment->item_len != LANE_MIXED)
+		return first.data;
 	bool contiguous = true;
 	for (uint32_t slot = batch->from; slot < batch->to; slot++) {
 		databuffer_item item = batch_item(segment, slot);
@@ -89,7 +93,7 @@ const struct iovec *databuffer_batch_iovec(databuffer_batch *batch)
 		return batch ? batch->iovec : NULL;
 	struct iovec *iovec = batch->iovec = malloc((batch->to - batch->from) * sizeof(*iovec));
 	for (uint32_t slot = batch->from; iovec && slot < batch->to; slot++, iovec++) {
-		uint64_t entry = atomic_load_explicit(&batch->segment->index[slot], memory_order_relaxed);
+		uint64_t entry = segment_entry(batch->segment, slot);
 		*iovec = (struct iovec){ batch->segment->arena + slot_offset(entry), slot_len(entry) };
 	}
 	return batch->iovec;
@@ -149,7 +153,7 @@ static struct batch_dead *add_dead(struct databuffer_batch *batch)
 
 static void fill_dead(struct batch_dead *dead, const struct databuffer_batch *batch, uint32_t i, const char *text)
 {
-	dead->entry = atomic_load_explicit(&batch->segment->index[batch->from + i], memory_order_relaxed);
+	dead->entry = segment_entry(batch->segment, batch->from + i);
 	dead->i = i;
 	size_t len = strnlen(text, BATCH_REASON_SIZE - 1);
 	memcpy(dead->text, text, len);
@@ -243,6 +247,7 @@ static void take_out_named(struct databuffer_batch *batch)
 {
 	struct segment *segment = batch->segment;
 	uint32_t to = batch->from, named = 0;
+	segment_index(segment);
 	for (uint32_t from = batch->from; from < batch->end; from++) {
 		if (named < batch->dead_count && batch->from + batch->dead[named].i == from) {
 			named++;

@@ -87,7 +87,7 @@ static void open_segment(struct partition *partition, int64_t now_ns)
 {
 	partition->open = SEGMENT_OF(list_pop_front(&partition->free));
 	segment_open(partition->open, partition->flush_size, (uint32_t)partition->options->max_bytes,
-	             ++partition->sequence);
+	             ++partition->sequence, partition->varied);
 	partition->flush_size = draw_flush_size(partition);
 	if (!partition->options->flush_empty)
 		skip_idle_ticks(partition, now_ns);
@@ -99,6 +99,8 @@ static void cut_even_empty(struct partition *partition, databuffer_trigger trigg
 	struct segment *segment = partition->open;
 	partition->open = NULL;
 	uint32_t count = segment_seal(segment, trigger);
+	if (count > 0)
+		partition->varied = segment->varied;
 	segment->late = segment->stuck = segment->abandoned = segment->draining = false;
 	segment->not_before_ns = INT64_MIN;
 	segment->batch.partition = partition->number;

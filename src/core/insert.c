@@ -259,20 +259,21 @@ static int64_t insert_slow(struct databuffer *buf, struct insertion *insertion)
 #define COLD          __attribute__((noinline, cold))
 
 /* A lane has used up its lease; its batch may be full. */
-static COLD void look_if_full(struct databuffer *buf, struct lane *lane)
+static COLD int look_if_full(struct databuffer *buf, struct lane *lane)
 {
 	if (buffer_enter(buf) != 0)
-		return;
+		return 0;
 	struct partition *partition = lane->partition;
 	pthread_mutex_lock(&partition->lock);
 	buffer_unlock(partition, partition_filled(partition, buffer_now_ns(buf)));
 	buffer_leave(buf);
+	return 0;
 }
 
-static ALWAYS_INLINE bool put_fast(struct databuffer *buf, struct lane *lane, const void *data, size_t len)
+static inline bool put_fast(struct databuffer *buf, struct lane *lane, const void *data, size_t len)
 {
 	enum lane_put put = lane_put(lane, data, len);
-	if (__builtin_expect(put == LANE_EXHAUSTED, 0))
+	if (put == LANE_EXHAUSTED)
 		look_if_full(buf, lane);
 	return put != LANE_REFUSED;
 }
@@ -299,7 +300,9 @@ static COLD int insert_one_slow(struct databuffer *buf, const void *data, size_t
 	return (int)insert_slow(buf, &insertion);
 }
 
-static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+/* Whatever the lane and the length. */
+static __attribute__((noinline)) int insert_any(struct databuffer *buf, const void *data, size_t len,
+                                                int64_t timeout_ms)
 {
 	struct producer *producer = producer_cached(buf);
 	if (may_be_fast(producer, buf, data)) {
@@ -310,6 +313,26 @@ static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, si
 		producer->cursor = lane;
 	}
 	return insert_one_slow(buf, data, len, timeout_ms);
+}
+
+/* What most inserts are. All that it calls is in its place, so that it needs no
+ * stack; anything else is left to others. */
+static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
+{
+	struct producer *producer = producer_cached(buf);
+	if (may_be_fast(producer, buf, data)) {
+		struct lane *lane = producer->cursor;
+		if (__builtin_expect(lane->quick == len, 1)) {
+			producer->cursor = lane->next;
+			enum lane_put put = lane_put_quick(lane, data, len);
+			if (__builtin_expect(put == LANE_STORED, 1))
+				return 0;
+			if (put == LANE_EXHAUSTED)
+				return look_if_full(buf, lane);
+			producer->cursor = lane;
+		}
+	}
+	return insert_any(buf, data, len, timeout_ms);
 }
 
 int databuffer_insert(databuffer *buf, const void *data, size_t len)

@@ -9,6 +9,8 @@ void lane_init(struct lane *lane, struct partition *partition, struct lane *next
 	lane->next = next;
 	lane->fenced = fenced;
 	lane->want = 1;
+	lane->item_len = LANE_MIXED;
+	lane->quick = UINT64_MAX;
 	list_init(&lane->link);
 }
 
@@ -19,28 +21,35 @@ uint64_t items_end(uint64_t at, const databuffer_item *items, uint32_t n)
 	return at;
 }
 
-enum lane_put lane_put_items(struct lane *lane, const databuffer_item *items, uint32_t n)
+/* Items of one length, side by side: n of them are one copy, and nothing is said
+ * of where they are. */
+static enum lane_put put_even(struct lane *lane, const void *base, uint32_t n, size_t item_size)
 {
 	uint32_t slot = lane_slot(lane);
-	if (items_end(lane->byte, items, n) > lane->byte_end || !lane_claim(lane, slot, n))
+	if (item_size != lane->item_len || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
-	uint64_t at = lane->byte;
-	uint32_t payload = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		size_t len = items[i].len;
-		at = align_up(at, slot_alignment(len));
-		if (len)
-			memcpy(lane->arena + at, items[i].data, len);
-		atomic_store_explicit(&lane->index[slot + i], slot_entry((uint32_t)at, (uint32_t)len),
-		                      memory_order_relaxed);
-		at += len;
-		payload += (uint32_t)len;
-	}
-	return lane_commit(lane, slot + n, (uint32_t)at, payload);
+	lane_copy(lane->arena + (size_t)slot * item_size, base, n * item_size);
+	return lane_commit(lane, slot + n);
+}
+
+enum lane_put lane_put(struct lane *lane, const void *data, size_t len)
+{
+	if (lane->item_len != LANE_MIXED)
+		return put_even(lane, data, 1, len);
+	uint32_t slot = lane_slot(lane);
+	uint64_t at = align_up(lane->byte, slot_alignment(len));
+	/* The first test keeps the sum of the second from wrapping. */
+	if (len > lane->byte_end || at + len > lane->byte_end || !lane_claim(lane, slot, 1))
+		return LANE_REFUSED;
+	lane_copy(lane->arena + at, data, len);
+	atomic_store_explicit(&lane->index[slot], slot_entry((uint32_t)at, (uint32_t)len), memory_order_relaxed);
+	return lane_commit_mixed(lane, slot + 1, (uint32_t)(at + len), (uint32_t)len);
 }
 
 enum lane_put lane_put_array(struct lane *lane, const void *base, uint32_t n, uint32_t item_size)
 {
+	if (lane->item_len != LANE_MIXED)
+		return put_even(lane, base, n, item_size);
 	uint32_t slot = lane_slot(lane);
 	uint64_t at = align_up(lane->byte, slot_alignment(item_size));
 	uint64_t bytes = (uint64_t)n * item_size;
@@ -51,7 +60,43 @@ enum lane_put lane_put_array(struct lane *lane, const void *base, uint32_t n, ui
 	for (uint32_t i = 0; i < n; i++)
 		atomic_store_explicit(&lane->index[slot + i],
 		                      slot_entry((uint32_t)at + i * item_size, item_size), memory_order_relaxed);
-	return lane_commit(lane, slot + n, (uint32_t)(at + bytes), (uint32_t)bytes);
+	return lane_commit_mixed(lane, slot + n, (uint32_t)(at + bytes), (uint32_t)bytes);
+}
+
+static enum lane_put put_items_even(struct lane *lane, const databuffer_item *items, uint32_t n)
+{
+	uint32_t slot = lane_slot(lane), len = lane->item_len;
+	for (uint32_t i = 0; i < n; i++)
+		if (items[i].len != len)
+			return LANE_REFUSED;
+	if (!lane_claim(lane, slot, n))
+		return LANE_REFUSED;
+	unsigned char *to = lane->arena + (size_t)slot * len;
+	for (uint32_t i = 0; i < n && len > 0; i++, to += len)
+		lane_copy(to, items[i].data, len);
+	return lane_commit(lane, slot + n);
+}
+
+enum lane_put lane_put_items(struct lane *lane, const databuffer_item *items, uint32_t n)
+{
+	if (lane->item_len != LANE_MIXED)
+		return put_items_even(lane, items, n);
+	uint32_t slot = lane_slot(lane);
+	if (items_end(lane->byte, items, n) > lane->byte_end || !lane_claim(lane, slot, n))
+		return LANE_REFUSED;
+	uint64_t at = lane->byte;
+	uint32_t payload = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		size_t len = items[i].len;
+		at = align_up(at, slot_alignment(len));
+		if (len)
+			lane_copy(lane->arena + at, items[i].data, len);
+		atomic_store_explicit(&lane->index[slot + i], slot_entry((uint32_t)at, (uint32_t)len),
+		                      memory_order_relaxed);
+		at += len;
+		payload += (uint32_t)len;
+	}
+	return lane_commit_mixed(lane, slot + n, (uint32_t)at, payload);
 }
 
 uint32_t lane_hold(struct lane *lane, uint32_t len, uint32_t *offset)
@@ -61,7 +106,7 @@ uint32_t lane_hold(struct lane *lane, uint32_t len, uint32_t *offset)
 	*offset = (uint32_t)at;
 	atomic_store_explicit(&lane->index[slot], slot_entry((uint32_t)at, SLOT_HELD), memory_order_relaxed);
 	atomic_store_explicit(&lane->claimed, slot + 1, memory_order_relaxed);
-	lane_commit(lane, slot + 1, (uint32_t)(at + len), 0);
+	lane_commit_mixed(lane, slot + 1, (uint32_t)(at + len), 0);
 	return slot;
 }
 
@@ -84,4 +129,11 @@ uint32_t lane_settle(struct lane *lane)
 uint32_t lane_filled(const struct lane *lane)
 {
 	return atomic_load_explicit(&lane->committed, memory_order_acquire) - lane->first;
+}
+
+uint64_t lane_payload(const struct lane *lane)
+{
+	if (lane->item_len != LANE_MIXED)
+		return (uint64_t)lane_filled(lane) * lane->item_len;
+	return atomic_load_explicit(&lane->payload, memory_order_relaxed);
 }

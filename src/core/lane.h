@@ -53,17 +53,21 @@
 struct segment;
 struct partition;
 
+#define LANE_MIXED UINT32_MAX
+
 struct lane {
 	/* The first cache line: what an insert reads and writes. */
 	_Alignas(PORT_CACHE_LINE) _Atomic uint32_t claimed;
 	_Atomic uint32_t committed;
 	_Atomic uint32_t end; /* written by the lender, 0 when there is no lease */
-	uint32_t byte;        /* where in the arena the next item may start */
-	uint32_t byte_end;    /* where this lease's bytes end */
-	_Atomic uint32_t payload; /* bytes of the items from first to committed */
-	_Atomic uint64_t *index;
+	uint32_t item_len;    /* of every item: slot i is at i * item_len, and has no entry; or LANE_MIXED */
+	uint64_t quick;       /* item_len, if lane_put_quick may take it; else no length at all */
 	unsigned char *arena;
 	struct lane *next;    /* the same thread's lane for the insert after this one, a ring */
+	_Atomic uint64_t *index;
+	uint32_t byte;        /* mixed: where in the arena the next item may start */
+	uint32_t byte_end;    /* mixed: where this lease's bytes end */
+	_Atomic uint32_t payload; /* mixed: bytes of the items from first to committed */
 	bool fenced;
 
 	/* The second: the lender's, under the partition's lock. */
@@ -71,7 +75,10 @@ struct lane {
 	struct partition *partition;
 	uint32_t first;
 	uint32_t lease_end;   /* what `end` was before it was withdrawn */
-	uint32_t want;        /* how many slots to lease next time */
+	uint32_t want;        /* how many slots to lease next time, if nothing better is known */
+	uint64_t sequence;    /* of the segment leased from last, */
+	uint32_t used;        /* how much of it was filled in leases that have ended, */
+	uint32_t used_before; /* and how much of the one before */
 	struct list link;     /* in segment->lanes, in the order of first */
 	bool skipped;         /* the owner's: the ring leaves it out (producer.h) */
 };
@@ -118,36 +125,49 @@ enum lane_put {
 	LANE_REFUSED    /* nothing done: the lease is too small or withdrawn */
 };
 
-/* Steps 1 to 3: room for slots [slot, slot + n). False: the claim is taken back. */
-static inline bool lane_claim(struct lane *lane, uint32_t slot, uint32_t n)
+/* Steps 1 to 3, where A is the compiler's promise alone: room for slots
+ * [slot, slot + n). False: the claim is taken back. *end is what was seen. */
+__attribute__((always_inline)) static inline bool lane_claim_unfenced(struct lane *lane, uint32_t slot, uint32_t n,
+                                                                     uint32_t *end)
 {
-	uint32_t end;
-	if (__builtin_expect(lane->fenced, 0)) {
-		atomic_store_explicit(&lane->claimed, slot + n, memory_order_seq_cst);
-		end = atomic_load_explicit(&lane->end, memory_order_seq_cst);
-	} else {
-		atomic_store_explicit(&lane->claimed, slot + n, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst);
-		end = atomic_load_explicit(&lane->end, memory_order_relaxed);
-	}
-	if (__builtin_expect(slot + n > end, 0)) {
+	atomic_store_explicit(&lane->claimed, slot + n, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	*end = atomic_load_explicit(&lane->end, memory_order_relaxed);
+	if (__builtin_expect(slot + n > *end, 0)) {
 		atomic_store_explicit(&lane->claimed, slot, memory_order_release);
 		return false;
 	}
 	return true;
 }
 
+static inline bool lane_claim(struct lane *lane, uint32_t slot, uint32_t n)
+{
+	uint32_t end;
+	if (!lane->fenced)
+		return lane_claim_unfenced(lane, slot, n, &end);
+	atomic_store_explicit(&lane->claimed, slot + n, memory_order_seq_cst);
+	if (slot + n <= atomic_load_explicit(&lane->end, memory_order_seq_cst))
+		return true;
+	atomic_store_explicit(&lane->claimed, slot, memory_order_release);
+	return false;
+}
+
 /* Step 5, and whether the lease is used up. */
-static inline enum lane_put lane_commit(struct lane *lane, uint32_t slot, uint32_t byte, uint32_t payload)
+static inline enum lane_put lane_commit(struct lane *lane, uint32_t slot)
+{
+	atomic_store_explicit(&lane->committed, slot, memory_order_release);
+	return slot == atomic_load_explicit(&lane->end, memory_order_relaxed) ? LANE_EXHAUSTED : LANE_STORED;
+}
+
+/* The same where lengths are mixed, and bytes may be used up first. */
+static inline enum lane_put lane_commit_mixed(struct lane *lane, uint32_t slot, uint32_t byte, uint32_t payload)
 {
 	lane->byte = byte;
 	atomic_store_explicit(&lane->payload,
 	                      atomic_load_explicit(&lane->payload, memory_order_relaxed) + payload,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&lane->committed, slot, memory_order_release);
-	if (slot == atomic_load_explicit(&lane->end, memory_order_relaxed) || byte == lane->byte_end)
-		return LANE_EXHAUSTED;
-	return LANE_STORED;
+	enum lane_put put = lane_commit(lane, slot);
+	return byte == lane->byte_end ? LANE_EXHAUSTED : put;
 }
 
 /* Where the owner's next item goes. */
@@ -170,37 +190,53 @@ static inline void lane_copy_word(unsigned char *to, const unsigned char *from)
  * ago, field by field, and a wide load of bytes whose narrow stores are still on
  * their way to the cache waits for these (some 4 ns; measured, 64 bytes). The
  * last word may overlap the one before. */
+#define LANE_WORDS_MIN 8
+#define LANE_WORDS_MAX 128
+
+static inline void lane_copy_words(unsigned char *to, const unsigned char *from, size_t len)
+{
+#define WORD(i)                                               \
+	case i:                                               \
+		lane_copy_word(to + 8 * (i - 1), from + 8 * (i - 1)); \
+		__attribute__((fallthrough));
+	switch ((len - 1) / 8) {
+	WORD(15) WORD(14) WORD(13) WORD(12) WORD(11) WORD(10) WORD(9)
+	WORD(8) WORD(7) WORD(6) WORD(5) WORD(4) WORD(3) WORD(2) WORD(1)
+	default:
+		lane_copy_word(to + len - 8, from + len - 8);
+	}
+#undef WORD
+}
+
 static inline void lane_copy(unsigned char *to, const unsigned char *from, size_t len)
 {
-	if (len < 8 || len > 128) {
+	if (len < LANE_WORDS_MIN || len > LANE_WORDS_MAX)
 		memcpy(to, from, len);
-		return;
-	}
-	const unsigned char *last = from + len - 8;
-	unsigned char *to_last = to + len - 8;
-	for (; from + 24 <= last; from += 32, to += 32) {
-		lane_copy_word(to, from);
-		lane_copy_word(to + 8, from + 8);
-		lane_copy_word(to + 16, from + 16);
-		lane_copy_word(to + 24, from + 24);
-	}
-	for (; from < last; from += 8, to += 8)
-		lane_copy_word(to, from);
-	lane_copy_word(to_last, last);
+	else
+		lane_copy_words(to, from, len);
+}
+
+/* Where items are of one length, a few items ahead: the line is most likely in
+ * the cache of the core that flushed it last, and fetched by the time its item
+ * comes. */
+#define LANE_AHEAD 256
+
+/* Inserts one item of length lane->quick. The shortest way there is. */
+__attribute__((always_inline)) static inline enum lane_put lane_put_quick(struct lane *lane, const void *data,
+                                                                         size_t len)
+{
+	uint32_t slot = lane_slot(lane), end;
+	if (!lane_claim_unfenced(lane, slot, 1, &end))
+		return LANE_REFUSED;
+	unsigned char *to = lane->arena + (size_t)slot * len;
+	port_prefetch_to_write(to + LANE_AHEAD);
+	lane_copy_words(to, data, len);
+	atomic_store_explicit(&lane->committed, slot + 1, memory_order_release);
+	return slot + 1 == end ? LANE_EXHAUSTED : LANE_STORED;
 }
 
 /* Inserts one item into the lease. */
-__attribute__((always_inline)) static inline enum lane_put lane_put(struct lane *lane, const void *data, size_t len)
-{
-	uint32_t slot = lane_slot(lane);
-	uint64_t at = align_up(lane->byte, slot_alignment(len));
-	/* The first test keeps the sum of the second from wrapping. */
-	if (len > lane->byte_end || at + len > lane->byte_end || !lane_claim(lane, slot, 1))
-		return LANE_REFUSED;
-	lane_copy(lane->arena + at, data, len);
-	atomic_store_explicit(&lane->index[slot], slot_entry((uint32_t)at, (uint32_t)len), memory_order_relaxed);
-	return lane_commit(lane, slot + 1, (uint32_t)(at + len), (uint32_t)len);
-}
+enum lane_put lane_put(struct lane *lane, const void *data, size_t len);
 
 /* Inserts all n items, or none. */
 enum lane_put lane_put_items(struct lane *lane, const databuffer_item *items, uint32_t n);
@@ -225,7 +261,21 @@ void lane_withdraw(struct lane *lane);
 /* Step c: waits out a copy that has begun; returns committed. */
 uint32_t lane_settle(struct lane *lane);
 
-/* How many of the leased slots are filled, without taking any back. */
+/* How many of the leased slots are filled, without taking any back, and the
+ * bytes of their items. */
 uint32_t lane_filled(const struct lane *lane);
+uint64_t lane_payload(const struct lane *lane);
+
+/* Where in the arena the next item may start, and the lease's bytes end. Of the
+ * owner's thread, or after lane_settle. */
+static inline uint32_t lane_byte(const struct lane *lane)
+{
+	return lane->item_len == LANE_MIXED ? lane->byte : lane_slot(lane) * lane->item_len;
+}
+
+static inline uint32_t lane_byte_end(const struct lane *lane)
+{
+	return lane->item_len == LANE_MIXED ? lane->byte_end : lane->lease_end * lane->item_len;
+}
 
 #endif

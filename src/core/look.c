@@ -24,7 +24,7 @@ static bool view_segment(struct view *view, struct segment *segment, uint32_t fr
 	view->segment = segment;
 	view->count = 0;
 	for (uint32_t slot = from; slot < to; slot++) {
-		uint64_t entry = atomic_load_explicit(&segment->index[slot], memory_order_relaxed);
+		uint64_t entry = segment_entry(segment, slot);
 		if (slot_len(entry) != SLOT_HELD)
 			view->entries[view->count++] = entry;
 	}

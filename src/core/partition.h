@@ -65,6 +65,7 @@ struct partition {
 	int64_t next_cut_ns;   /* by time; PORT_NEVER if there is none */
 	bool asked;            /* a flush was asked for and could not be cut at once */
 	databuffer_trigger asked_by;
+	bool varied;           /* items of the last batch were of different lengths */
 	bool stopping;
 	struct rng rng;
 	struct list waiters;   /* struct sync_wait */

@@ -25,7 +25,7 @@ static int reserve_inside(struct databuffer *buf, size_t len, databuffer_slot *s
 		return DATABUFFER_EBUSY;
 
 	struct lane *lane = NULL;
-	struct lease_request request = { .item_size = (uint32_t)len, .n = 1, .payload = len };
+	struct lease_request request = { .item_size = (uint32_t)len, .n = 1, .payload = len, .hold = true };
 	struct insert_deadline deadline = { .timeout_ms = -1 };
 	int rc = insert_waiting(producer, &lane, &request, NULL, hold, &deadline);
 	if (rc != 0)

@@ -43,7 +43,7 @@ void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots
 	list_init(&segment->lanes);
 }
 
-void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence)
+void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence, bool varied)
 {
 	ASSERT(list_is_empty(&segment->lanes) && segment->pins == 0 && capacity <= segment->slots);
 	segment->capacity = capacity;
@@ -57,6 +57,9 @@ void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capa
 	segment->bytes = segment->promised = 0;
 	segment->held = 0;
 	segment->held_bytes = 0;
+	segment->item_len = LANE_MIXED;
+	segment->array_first = !varied;
+	segment->varied = false;
 	segment->sealed = false;
 	segment->sequence = sequence;
 }
@@ -76,7 +79,8 @@ static void add_vacant(struct segment *segment, uint32_t from, uint32_t to)
 static void end_slots(struct segment *segment, struct lane *lane, uint32_t committed)
 {
 	segment->settled += committed - lane->first;
-	segment->bytes += atomic_load_explicit(&lane->payload, memory_order_relaxed);
+	segment->bytes += lane_payload(lane);
+	lane->used += committed - lane->first;
 	if (lane->lease_end == segment->leased)
 		segment->leased = committed;
 	else if (committed < lane->lease_end)
@@ -89,17 +93,34 @@ static void end_slots(struct segment *segment, struct lane *lane, uint32_t commi
 /* Ends a lease whose `end` is withdrawn. */
 static void end_lease(struct segment *segment, struct lane *lane, uint32_t committed)
 {
-	if (lane->byte_end == segment->arena_leased)
-		segment->arena_leased = lane->byte;
+	if (lane_byte_end(lane) == segment->arena_leased)
+		segment->arena_leased = lane_byte(lane);
 	end_slots(segment, lane, committed);
+}
+
+/* Whether the end of this lease would leave a gap. */
+static bool leaves_gap(const struct segment *segment, const struct lane *lane)
+{
+	return lane->lease_end != segment->leased && lane->first + lane_filled(lane) != lane->lease_end;
 }
 
 void segment_return(struct segment *segment, struct lane *lane)
 {
 	ASSERT(lane->segment == segment);
+	if (segment->item_len != LANE_MIXED && leaves_gap(segment, lane)) {
+		segment_recall(segment); /* which is to be indexed, and so at rest */
+		return;
+	}
 	lane_withdraw(lane);
-	segment->promised -= lane->byte_end - lane->byte;
+	segment->promised -= lane_byte_end(lane) - lane_byte(lane);
 	end_lease(segment, lane, lane_slot(lane));
+}
+
+void segment_index(struct segment *segment)
+{
+	for (uint32_t slot = 0; slot < segment->leased && segment->item_len != LANE_MIXED; slot++)
+		set_entry(segment, slot, segment_entry(segment, slot));
+	segment->item_len = LANE_MIXED;
 }
 
 static void close_gaps(struct segment *segment)
@@ -138,20 +159,40 @@ bool segment_has_more(const struct segment *segment)
 	       segment->promised > segment_bytes(segment) + segment->held_bytes;
 }
 
-void segment_recall(struct segment *segment)
+/* Has every lane stop, and waits until it has. */
+static void stop_lanes(struct segment *segment)
 {
 	/* A lane that has filled its whole lease can write no more, so if all
 	 * have, nobody need be stopped. */
 	bool idle = !has_unfilled(segment);
-	struct list *node, *next;
+	struct list *node;
 	LIST_FOREACH(node, &segment->lanes)
 		lane_withdraw(LIST_ENTRY(node, struct lane, link));
 	if (!idle && !segment->fenced && !list_is_empty(&segment->lanes))
 		port_barrier();
+	LIST_FOREACH(node, &segment->lanes)
+		lane_settle(LIST_ENTRY(node, struct lane, link));
+}
+
+static bool will_have_gaps(const struct segment *segment)
+{
+	const struct list *node;
+	LIST_FOREACH(node, &segment->lanes)
+		if (leaves_gap(segment, LIST_ENTRY(node, struct lane, link)))
+			return true;
+	return false;
+}
+
+void segment_recall(struct segment *segment)
+{
+	struct list *node, *next;
+	stop_lanes(segment);
+	if (segment->item_len != LANE_MIXED && will_have_gaps(segment))
+		segment_index(segment);
 	LIST_FOREACH_SAFE(node, next, &segment->lanes)
 	{
 		struct lane *lane = LIST_ENTRY(node, struct lane, link);
-		uint32_t committed = lane_settle(lane);
+		uint32_t committed = lane_slot(lane);
 		/* What it used of its last lease is a fair guess for its next. */
 		uint32_t used = committed - lane->first;
 		if (committed != lane->lease_end && used < lane->want)
@@ -179,6 +220,9 @@ uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger)
 		segment->held_bytes = 0;
 	}
 	segment->sealed = true;
+	/* Leases of mixed lengths are not asked for each. */
+	if (segment->bytes != (uint64_t)segment->settled * segment->first_len)
+		segment->varied = true;
 	batch_init(&segment->batch, segment, segment->settled, trigger);
 	return segment->settled;
 }
@@ -197,30 +241,6 @@ static uint64_t minimum(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where the arena would stand after the request, placed from `at` as the lane
- * will place it. */
-static uint64_t request_end(const struct lease_request *request, uint64_t at)
-{
-	if (request->items)
-		return items_end(at, request->items, request->n);
-	return align_up(at, slot_alignment(request->item_size)) + (uint64_t)request->n * request->item_size;
-}
-
-/* A run of `n` fresh slots for the lane, its old ones used up or given back. */
-static void begin_slots(struct segment *segment, struct lane *lane, uint32_t n)
-{
-	lane->segment = segment;
-	lane->index = segment->index;
-	lane->arena = segment->arena;
-	lane->first = segment->leased;
-	lane->lease_end = segment->leased + n;
-	atomic_store_explicit(&lane->payload, 0, memory_order_relaxed);
-	atomic_store_explicit(&lane->claimed, lane->first, memory_order_relaxed);
-	atomic_store_explicit(&lane->committed, lane->first, memory_order_relaxed);
-	list_push_back(&segment->lanes, &lane->link);
-	segment->lane_count++;
-}
-
 void segment_set_limit(struct segment *segment, uint64_t items, uint64_t bytes)
 {
 	segment->limit = (uint32_t)minimum(segment->capacity, items);
@@ -233,19 +253,123 @@ static uint64_t left_of(uint64_t limit, uint64_t used)
 	return limit > used ? limit - used : 0;
 }
 
-enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request)
+/* The lane's slots in this segment that are filled. */
+static uint32_t used_so_far(const struct segment *segment, const struct lane *lane)
+{
+	return lane->used + (lane->segment == segment ? lane_slot(lane) - lane->first : 0);
+}
+
+/* How many slots beyond those asked for the lane had better have, of `left`:
+ * what it used of the last batch, almost, at its first lease of this one, so
+ * that busy threads lease once a batch; beyond that twice its last lease, within
+ * its share. */
+static uint64_t in_advance(struct segment *segment, struct lane *lane, uint32_t n, uint64_t left)
+{
+	if (lane->sequence != segment->sequence) {
+		lane->used_before = segment->sequence - lane->sequence == 1 ? lane->used : 0;
+		lane->used = 0;
+		lane->sequence = segment->sequence;
+	}
+	uint64_t usual = left_of(lane->used_before - lane->used_before / 16, used_so_far(segment, lane) + n);
+	uint32_t others = segment->lane_count - (lane->segment == segment ? 1 : 0);
+	uint64_t more = minimum(left_of(lane->want, n), share(left, others));
+	if (others == 0 && usual > 0 && lane->used_before < segment->capacity - segment->capacity / 16)
+		more = 0; /* others were there last time, and will come */
+	uint64_t extra = minimum(usual > more ? usual : more, left);
+	return extra - extra % n; /* whole batches again */
+}
+
+/* A run of `n` fresh slots for the lane, its old ones used up or given back. */
+static void begin_slots(struct segment *segment, struct lane *lane, uint32_t n)
+{
+	lane->segment = segment;
+	lane->index = segment->index;
+	lane->arena = segment->arena;
+	lane->item_len = segment->item_len;
+	bool quick = !segment->fenced && lane->item_len >= LANE_WORDS_MIN && lane->item_len <= LANE_WORDS_MAX;
+	lane->quick = quick ? lane->item_len : UINT64_MAX;
+	lane->first = segment->leased;
+	lane->lease_end = segment->leased + n;
+	atomic_store_explicit(&lane->payload, 0, memory_order_relaxed);
+	atomic_store_explicit(&lane->claimed, lane->first, memory_order_relaxed);
+	atomic_store_explicit(&lane->committed, lane->first, memory_order_relaxed);
+	list_push_back(&segment->lanes, &lane->link);
+	segment->lane_count++;
+}
+
+/* Slots for the lane, at the end of those it has or elsewhere. */
+static void lease_slots(struct segment *segment, struct lane *lane, uint32_t missing, uint32_t extra)
 {
 	bool has_lease = lane->segment == segment;
-	ASSERT(has_lease || lane->segment == NULL);
+	if (has_lease && lane->lease_end == segment->leased) {
+		lane->lease_end += missing;
+	} else {
+		if (has_lease)
+			end_slots(segment, lane, lane_slot(lane));
+		begin_slots(segment, lane, missing);
+	}
+	lane->lease_end += extra;
+	segment->leased = lane->lease_end;
+	if (lane->want < segment->capacity)
+		lane->want = lane->want < missing ? missing * 2 : lane->want * 2;
+}
+
+/* The lease is what the lane has and the segment knows of: it may be used. */
+static enum lease grant(struct segment *segment, struct lane *lane)
+{
+	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
+	ASSERT(segment_is_valid(segment));
+	return LEASE_GRANTED;
+}
+
+static uint32_t unfilled_slots(const struct segment *segment, const struct lane *lane)
+{
+	return lane->segment == segment ? lane->lease_end - lane_slot(lane) : 0;
+}
+
+/* Of an array. Bytes go with slots. */
+static enum lease lease_even(struct segment *segment, struct lane *lane, uint32_t n)
+{
+	uint64_t len = segment->item_len;
+	uint32_t unfilled = unfilled_slots(segment, lane);
+	if (unfilled >= n)
+		return LEASE_GRANTED;
+	uint32_t missing = unfilled > 0 ? n - unfilled : n; /* what is unfilled is at the end */
+	if (missing > segment->capacity - segment->leased)
+		return LEASE_NO_SLOTS;
+	if ((segment->leased + missing) * len > segment->byte_capacity)
+		return LEASE_NO_BYTES;
+	uint64_t limit = len > 0 ? minimum(segment->limit, segment->byte_limit / len) : segment->limit;
+	if (missing > left_of(limit, segment->leased))
+		return LEASE_NO_ROOM;
+	uint64_t left = limit - segment->leased - missing;
+	lease_slots(segment, lane, missing, (uint32_t)in_advance(segment, lane, n, left));
+	segment->arena_leased = (uint32_t)(segment->leased * len);
+	segment->promised = segment->arena_leased;
+	return grant(segment, lane);
+}
+
+/* Where the arena would stand after the request, placed from `at` as the lane
+ * will place it. */
+static uint64_t request_end(const struct lease_request *request, uint64_t at)
+{
+	if (request->items)
+		return items_end(at, request->items, request->n);
+	return align_up(at, slot_alignment(request->item_size)) + (uint64_t)request->n * request->item_size;
+}
+
+/* Of an indexed segment. */
+static enum lease lease_mixed(struct segment *segment, struct lane *lane, const struct lease_request *request)
+{
+	bool has_lease = lane->segment == segment;
 	uint32_t n = request->n;
 
 	/* What it has may do. */
-	if (has_lease && lane->lease_end - lane_slot(lane) >= n &&
-	    request_end(request, lane->byte) <= lane->byte_end)
+	uint32_t unfilled = unfilled_slots(segment, lane);
+	if (unfilled >= n && request_end(request, lane->byte) <= lane->byte_end)
 		return LEASE_GRANTED;
 
 	/* Slots: those it has, or more at their end, or a run elsewhere. */
-	uint32_t unfilled = has_lease ? lane->lease_end - lane_slot(lane) : 0;
 	bool extends_slots = has_lease && lane->lease_end == segment->leased;
 	uint32_t missing = unfilled >= n ? 0 : extends_slots ? n - unfilled : n;
 	if (missing > segment->capacity - segment->leased)
@@ -263,17 +387,16 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 		return LEASE_NO_ROOM;
 
 	/* More than was asked, if the lane has been using much. */
-	uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
-	uint64_t extra = missing == 0 ? unfilled - n : lane->want > n ? lane->want - n : 0;
-	if (missing > 0 && extra > 0)
-		extra = minimum(extra, share(segment->limit - segment->leased - missing, others));
+	uint64_t extra = missing == 0 ? unfilled - n :
+	                                in_advance(segment, lane, n, segment->limit - segment->leased - missing);
 	uint64_t item = request->payload / n;
 	if (item > 0) {
+		uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
 		uint64_t room = minimum(segment->byte_limit - promised - request->payload,
 		                        segment->arena_size - byte_end);
 		extra = minimum(extra, share(room, others) / item);
 	}
-	extra -= extra % n; /* whole batches again */
+	extra -= extra % n;
 	/* What the lane may now put in. The padding before what was asked is used up
 	 * by it, and is nobody's payload. */
 	uint64_t may_add = request->payload + extra * item;
@@ -283,25 +406,54 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 		may_add = byte_end - byte;
 	}
 
-	if (missing > 0) {
-		if (!extends_slots) {
-			if (has_lease)
-				end_slots(segment, lane, lane_slot(lane));
-			begin_slots(segment, lane, n);
-			missing = 0;
-		}
-		lane->lease_end += missing + (uint32_t)extra;
-		segment->leased = lane->lease_end;
-		if (lane->want < segment->capacity)
-			lane->want = lane->want < n ? n * 2 : lane->want * 2;
-	}
+	if (missing > 0)
+		lease_slots(segment, lane, missing, (uint32_t)extra);
 	lane->byte = byte;
 	lane->byte_end = (uint32_t)byte_end;
 	segment->arena_leased = (uint32_t)byte_end;
 	segment->promised = promised + may_add;
-	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
-	ASSERT(segment_is_valid(segment));
-	return LEASE_GRANTED;
+	return grant(segment, lane);
+}
+
+/* Whether all that is asked for is of one length. */
+static bool is_even(const struct lease_request *request, uint32_t *len)
+{
+	*len = request->items ? (uint32_t)request->items[0].len : request->item_size;
+	for (uint32_t i = 1; request->items && i < request->n; i++)
+		if (request->items[i].len != *len)
+			return false;
+	return true;
+}
+
+/* Sees to it that the segment is of a kind that can take the request. */
+static void suit(struct segment *segment, struct lane *lane, const struct lease_request *request)
+{
+	uint32_t len;
+	bool even = is_even(request, &len) && !request->hold;
+	if (segment->leased == 0) {
+		segment->first_len = len;
+		segment->item_len = even && segment->array_first ? len : LANE_MIXED;
+	}
+	if (!even || len != segment->first_len)
+		segment->varied = true;
+	if (segment->item_len == LANE_MIXED)
+		return;
+	/* A lease that ends before its last slots are filled leaves a gap. */
+	uint32_t unfilled = unfilled_slots(segment, lane);
+	bool gap = unfilled > 0 && unfilled < request->n && lane->lease_end != segment->leased;
+	if (segment->varied || gap) {
+		segment_recall(segment);
+		segment_index(segment);
+	}
+}
+
+enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request)
+{
+	ASSERT(lane->segment == segment || lane->segment == NULL);
+	suit(segment, lane, request);
+	if (segment->item_len != LANE_MIXED)
+		return lease_even(segment, lane, request->n);
+	return lease_mixed(segment, lane, request);
 }
 
 /* --- Reservations -------------------------------------------------------------------- */
@@ -353,7 +505,7 @@ uint64_t segment_bytes(const struct segment *segment)
 	LIST_FOREACH(node, &segment->lanes)
 	{
 		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
-		bytes += atomic_load_explicit(&lane->payload, memory_order_relaxed);
+		bytes += lane_payload(lane);
 	}
 	return bytes;
 }
@@ -385,6 +537,8 @@ bool segment_is_valid(const struct segment *segment)
 	}
 	return lanes == segment->lane_count && segment->leased <= segment->capacity &&
 	       segment->settled + segment->vacant + on_lease == segment->leased &&
-	       segment->held <= segment->leased && segment->arena_leased <= segment->arena_size &&
+	       (segment->item_len == LANE_MIXED ? segment->held <= segment->leased :
+	                                          segment->held == 0 && segment->vacant == 0) &&
+	       segment->arena_leased <= segment->arena_size &&
 	       segment->bytes <= segment->byte_capacity;
 }

@@ -2,8 +2,8 @@
 /*
  * A segment: the memory of one batch, while it is filled, waits, and is flushed.
  *
- *      index   ┌──────────────┬────────────┬───────────────┐
- *              │ settled      │ on lease   │ free          │   {offset, len} a slot
+ *      slots   ┌──────────────┬────────────┬───────────────┐
+ *              │ settled      │ on lease   │ free          │
  *              └──────────────┴────────────┴───────────────┘
  *              0           settled       leased        capacity
  *
@@ -16,11 +16,22 @@
  *
  * While it is open, threads lease runs of slots and bytes from its free end and
  * fill them (lane.h). A recall takes all leases back and closes the gaps that
- * unfilled slots leave in the index, keeping the order of the leases, and so
- * that of each thread's items; the arena keeps its gaps, since an entry says
- * where its bytes are. After a recall every slot below `settled` has an item
- * and none above is on lease. Sealing is a recall after which nothing is leased
- * any more: the batch is then slots [0, sealed), which only its handler walks.
+ * unfilled slots leave, keeping the order of the leases, and so that of each
+ * thread's items. After a recall every slot below `settled` has an item and none
+ * above is on lease. Sealing is a recall after which nothing is leased any more:
+ * the batch is then slots [0, sealed), which only its handler walks.
+ *
+ * A segment is one of two kinds:
+ *
+ *      an array   item_len is a length, that of every item; slot i's item is at
+ *                 i * item_len, and there is nothing more to be known of it
+ *      indexed    item_len is LANE_MIXED; index[i] says where slot i's item is
+ *
+ * It begins as an array, if the one before might have been one. It is indexed,
+ * once and for all its slots, when there is something that an array cannot
+ * have: an item of another length, a slot that is reserved, or a gap that is to
+ * be closed. The index has a run of memory of its own, which an array never
+ * touches.
  *
  * Everything here happens under the lock of the segment's partition, but for
  * what lanes do inside their leases and a handler inside its batch.
@@ -47,6 +58,7 @@ struct segment {
 	unsigned char *arena;
 	uint32_t slots;      /* entries that the index has room for */
 	uint32_t arena_size;
+	uint32_t item_len;   /* of every item, or LANE_MIXED */
 
 	/* Open. */
 	uint32_t capacity;      /* the flush size of this batch */
@@ -55,7 +67,7 @@ struct segment {
 	uint32_t byte_limit;
 	uint32_t leased;        /* slots that have ever been given out, less those taken back */
 	uint32_t settled;       /* filled slots of leases that have ended */
-	uint32_t vacant;        /* unfilled slots of leases that have ended: gaps in the index */
+	uint32_t vacant;        /* unfilled slots of leases that have ended: gaps; 0 in an array */
 	uint32_t first_vacant;  /* at or below the first of them */
 	uint32_t arena_leased;
 	uint64_t bytes;         /* of the settled items */
@@ -65,6 +77,9 @@ struct segment {
 	struct list lanes;      /* with a lease, in the order of their first slots */
 	uint32_t lane_count;
 	bool fenced;            /* lanes fence; no membarrier is needed */
+	bool array_first;       /* its first lease may make it an array */
+	bool varied;            /* no array could have held what was asked for */
+	uint32_t first_len;     /* of what was asked for first */
 
 	/* Sealed: its partition's bookkeeping (partition.h). */
 	bool sealed;
@@ -88,6 +103,7 @@ struct lease_request {
 	uint32_t item_size;
 	uint32_t n;
 	uint64_t payload; /* bytes of all */
+	bool hold;        /* the slot is for a reservation */
 };
 
 enum lease {
@@ -104,8 +120,19 @@ size_t segment_footprint(uint32_t slots, uint32_t max_bytes);
 
 void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots, uint32_t max_bytes, bool fenced);
 
-/* Makes it ready to be filled anew. */
-void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence);
+/* Makes it ready to be filled anew; `varied` is what the segment before it was. */
+void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence, bool varied);
+
+/* Where the item of a filled slot is: slot_entry of it. */
+static inline uint64_t segment_entry(const struct segment *segment, uint32_t slot)
+{
+	if (segment->item_len != LANE_MIXED)
+		return slot_entry(slot * segment->item_len, segment->item_len);
+	return atomic_load_explicit(&segment->index[slot], memory_order_relaxed);
+}
+
+/* Makes a sealed segment, or one without leases, an indexed one. */
+void segment_index(struct segment *segment);
 
 /* How much the partition can take until more of it is flushed. */
 void segment_set_limit(struct segment *segment, uint64_t items, uint64_t bytes);

@@ -54,6 +54,19 @@ bool port_thread_start(void (*run)(void *), void *arg, const char *name);
 void *port_map(size_t size);
 void port_unmap(void *base, size_t size);
 
+/* Has the core fetch the cache line at `at`, to be written soon. Any address will
+ * do, mapped or not. */
+static inline void port_prefetch_to_write(const void *at)
+{
+#if defined(__x86_64__)
+	/* The builtin fetches a line to be read, unless it is told of a newer machine
+	 * than the baseline; those without this instruction pass over it. */
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+#else
+	__builtin_prefetch(at, 1);
+#endif
+}
+
 /* The barrier that lets the insert path go without a fence: when port_barrier
  * returns, every running thread of the process has passed a full memory
  * barrier. port_has_barrier is false where the system does not offer it, or

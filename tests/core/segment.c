@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/segment.h"
 
@@ -23,7 +24,7 @@ static struct segment *create(void)
 	struct segment *segment = calloc(1, sizeof(*segment));
 	unsigned char *memory = aligned_alloc(4096, segment_footprint(SLOTS, BYTES));
 	segment_init(segment, memory, SLOTS, BYTES, !port_has_barrier());
-	segment_open(segment, SLOTS, BYTES, 1);
+	segment_open(segment, SLOTS, BYTES, 1, false);
 	return segment;
 }
 
@@ -220,7 +221,8 @@ static void a_reserved_slot_is_left_out_of_a_seal_and_pins_the_memory(void **sta
 	uint32_t slot[3], offset[3];
 	put(segment, &lane, 0);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(lease_one(segment, &lane, 8), LEASE_GRANTED);
+		struct lease_request request = { .item_size = 8, .n = 1, .payload = 8, .hold = true };
+		assert_int_equal(segment_lease(segment, &lane, &request), LEASE_GRANTED);
 		segment_hold(segment, &lane, 8, &slot[i], &offset[i]);
 		put(segment, &lane, (uint64_t)i + 1);
 	}
@@ -235,6 +237,154 @@ static void a_reserved_slot_is_left_out_of_a_seal_and_pins_the_memory(void **sta
 	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(value_at(segment, i), expected[i]);
 	assert_int_equal(segment->pins, 1);
+	destroy(segment);
+}
+
+/* --- The two kinds ---------------------------------------------------------------------------- */
+
+static void put_bytes(struct segment *segment, struct lane *lane, const char *bytes)
+{
+	uint32_t len = (uint32_t)strlen(bytes);
+	if (lane_put(lane, bytes, len) != LANE_REFUSED)
+		return;
+	assert_int_equal(lease_one(segment, lane, len), LEASE_GRANTED);
+	assert_int_not_equal(lane_put(lane, bytes, len), LANE_REFUSED);
+}
+
+static void assert_items(const struct segment *segment, const char *const *expected, uint32_t n)
+{
+	assert_int_equal(segment->settled, n);
+	uint64_t bytes = 0;
+	for (uint32_t slot = 0; slot < n; slot++) {
+		databuffer_item item = batch_item(segment, slot);
+		assert_int_equal(item.len, strlen(expected[slot]));
+		assert_memory_equal(item.data, expected[slot], item.len);
+		bytes += item.len;
+	}
+	assert_int_equal(segment_bytes(segment), bytes);
+	assert_true(segment_is_valid(segment));
+}
+
+static void items_of_one_length_are_an_array_whose_index_is_not_touched(void **state)
+{
+	(void)state;
+	struct segment *segment = create();
+	memset((void *)(uintptr_t)segment->index, 0xa5, SLOTS * sizeof(uint64_t));
+	struct lane lanes[2];
+	lane_of(&lanes[0]);
+	lane_of(&lanes[1]);
+	for (uint64_t i = 0; i < 300; i++)
+		put(segment, &lanes[0], i);
+	assert_int_equal(lanes[0].quick, port_has_barrier() ? 8 : UINT64_MAX);
+	put(segment, &lanes[1], 1000); /* behind the first one's lease, which is not full */
+	segment_return(segment, &lanes[1]);
+	assert_int_equal(segment->item_len, 8);
+	for (uint64_t i = 300; lanes[0].segment && lane_slot(&lanes[0]) < lanes[0].lease_end; i++)
+		put(segment, &lanes[0], i);
+	uint32_t count = segment_seal(segment, DATABUFFER_TRIGGER_SIZE);
+	assert_int_equal(segment->item_len, 8);
+	assert_ptr_equal(databuffer_batch_array(&segment->batch), segment->arena);
+	assert_int_equal(databuffer_batch_bytes(&segment->batch), count * 8);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		assert_int_equal(segment->index[i], UINT64_C(0xa5a5a5a5a5a5a5a5));
+	destroy(segment);
+}
+
+static void another_length_indexes_what_is_there(void **state)
+{
+	(void)state;
+	struct segment *segment = create();
+	struct lane lanes[2];
+	lane_of(&lanes[0]);
+	lane_of(&lanes[1]);
+	put_bytes(segment, &lanes[0], "abcd");
+	put_bytes(segment, &lanes[0], "efgh");
+	put_bytes(segment, &lanes[1], "ijkl");
+	assert_int_equal(segment->item_len, 4);
+	put_bytes(segment, &lanes[0], "odd");
+	assert_int_equal(segment->item_len, LANE_MIXED);
+	put_bytes(segment, &lanes[1], "mnop");
+	put_bytes(segment, &lanes[1], "");
+	segment_seal(segment, DATABUFFER_TRIGGER_FLUSH);
+	assert_true(segment->varied);
+	assert_items(segment, (const char *const[]){ "abcd", "efgh", "ijkl", "odd", "mnop", "" }, 6);
+	/* The next one is indexed from the start, and the one after an array if it could have been. */
+	segment_open(segment, SLOTS, BYTES, 2, segment->varied);
+	put_bytes(segment, &lanes[0], "abcd");
+	put_bytes(segment, &lanes[1], "efgh");
+	assert_int_equal(segment->item_len, LANE_MIXED);
+	segment_seal(segment, DATABUFFER_TRIGGER_FLUSH);
+	assert_false(segment->varied);
+	assert_items(segment, (const char *const[]){ "abcd", "efgh" }, 2);
+	segment_open(segment, SLOTS, BYTES, 3, segment->varied);
+	put_bytes(segment, &lanes[0], "abcd");
+	assert_int_equal(segment->item_len, 4);
+	segment_recall(segment);
+	destroy(segment);
+}
+
+static void a_gap_in_an_array_is_closed_by_an_index(void **state)
+{
+	(void)state;
+	struct segment *segment = create();
+	struct lane lanes[3];
+	for (int i = 0; i < 3; i++)
+		lane_of(&lanes[i]);
+	const char *expected[] = { "a0", "a1", "a2", "b0", "c0", "a3", "b1", "c1" };
+	for (int i = 0; i < 3; i++)
+		put_bytes(segment, &lanes[0], expected[i]); /* in leases of one and of two */
+	put_bytes(segment, &lanes[1], "b0");
+	put_bytes(segment, &lanes[2], "c0");
+	segment_recall(segment);
+	assert_int_equal(segment->item_len, 2);
+	put_bytes(segment, &lanes[0], "a3"); /* one of four */
+	put_bytes(segment, &lanes[1], "b1"); /* one of two */
+	put_bytes(segment, &lanes[2], "c1");
+	segment_recall(segment);
+	assert_int_equal(segment->item_len, LANE_MIXED);
+	assert_items(segment, expected, 8);
+	destroy(segment);
+}
+
+static void a_thread_that_ends_leaves_no_gap(void **state)
+{
+	(void)state;
+	struct segment *segment = create();
+	struct lane lanes[2];
+	lane_of(&lanes[0]);
+	lane_of(&lanes[1]);
+	put_bytes(segment, &lanes[0], "a0");
+	put_bytes(segment, &lanes[0], "a1");
+	assert_true(lanes[0].lease_end > lane_slot(&lanes[0]) || lanes[0].want > 1);
+	put_bytes(segment, &lanes[0], "a2"); /* a lease of four, one filled */
+	put_bytes(segment, &lanes[1], "b0");
+	uint32_t unfilled = lanes[0].lease_end - lane_slot(&lanes[0]);
+	segment_return(segment, &lanes[0]);
+	assert_null(lanes[0].segment);
+	assert_int_equal(segment->item_len, unfilled > 0 ? LANE_MIXED : 2);
+	put_bytes(segment, &lanes[1], "b1");
+	segment_seal(segment, DATABUFFER_TRIGGER_FLUSH);
+	assert_items(segment, (const char *const[]){ "a0", "a1", "a2", "b0", "b1" }, 5);
+	destroy(segment);
+}
+
+static void a_reservation_indexes_what_is_there(void **state)
+{
+	(void)state;
+	struct segment *segment = create();
+	struct lane lane;
+	lane_of(&lane);
+	put_bytes(segment, &lane, "ab");
+	struct lease_request request = { .item_size = 2, .n = 1, .payload = 2, .hold = true };
+	assert_int_equal(segment_lease(segment, &lane, &request), LEASE_GRANTED);
+	assert_int_equal(segment->item_len, LANE_MIXED);
+	uint32_t slot, offset;
+	segment_hold(segment, &lane, 2, &slot, &offset);
+	memcpy(segment->arena + offset, "cd", 2);
+	put_bytes(segment, &lane, "ef");
+	segment_resolve(segment, slot, offset, 2, true);
+	segment_seal(segment, DATABUFFER_TRIGGER_FLUSH);
+	assert_items(segment, (const char *const[]){ "ab", "cd", "ef" }, 3);
 	destroy(segment);
 }
 
@@ -265,7 +415,7 @@ static void consume(void)
 		assert_int_equal(value & UINT32_MAX, shared.seen[value >> 32]++);
 	}
 	shared.items += count;
-	segment_open(shared.segment, SLOTS, BYTES, 1);
+	segment_open(shared.segment, SLOTS, BYTES, 1, false);
 }
 
 static void *own(void *arg)
@@ -325,6 +475,11 @@ int main(void)
 		cmocka_unit_test(no_more_than_max_bytes_go_in_whatever_the_padding),
 		cmocka_unit_test(a_batch_stands_together_and_in_order),
 		cmocka_unit_test(a_reserved_slot_is_left_out_of_a_seal_and_pins_the_memory),
+		cmocka_unit_test(items_of_one_length_are_an_array_whose_index_is_not_touched),
+		cmocka_unit_test(another_length_indexes_what_is_there),
+		cmocka_unit_test(a_gap_in_an_array_is_closed_by_an_index),
+		cmocka_unit_test(a_thread_that_ends_leaves_no_gap),
+		cmocka_unit_test(a_reservation_indexes_what_is_there),
 		cmocka_unit_test(nothing_is_lost_or_seen_half_written_while_leases_are_recalled),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
