@@ -15,12 +15,12 @@ struct item {
 	uint64_t words[8];
 };
 
-enum way { WAY_NEXT, WAY_AT, WAY_ARRAY, WAY_IOVEC, WAY_PLAIN, WAYS };
+enum way { WAY_NEXT, WAY_AT, WAY_ARRAY, WAY_VIEW, WAY_IOVEC, WAY_PLAIN, WAYS };
 
 static const char *const names[WAYS] = {
 	[WAY_NEXT] = "databuffer_batch_next",   [WAY_AT] = "databuffer_batch_at",
-	[WAY_ARRAY] = "databuffer_batch_array", [WAY_IOVEC] = "databuffer_batch_iovec",
-	[WAY_PLAIN] = "plain C array",
+	[WAY_ARRAY] = "databuffer_batch_array", [WAY_VIEW] = "databuffer_batch_view",
+	[WAY_IOVEC] = "databuffer_batch_iovec", [WAY_PLAIN] = "plain C array",
 };
 
 struct view {
@@ -50,6 +50,10 @@ static uint64_t walk(enum way way, databuffer_batch *batch, const struct item *p
 			sum += ((const struct item *)databuffer_batch_at(batch, i).data)->words[3];
 	} else if (way == WAY_ARRAY) {
 		sum = walk_plain(databuffer_batch_array(batch), n);
+	} else if (way == WAY_VIEW) {
+		databuffer_view view = databuffer_batch_view(batch);
+		for (size_t i = 0; i < view.size; i++)
+			sum += ((const struct item *)databuffer_view_at(&view, i).data)->words[3];
 	} else if (way == WAY_IOVEC) {
 		const struct iovec *vectors = databuffer_batch_iovec(batch);
 		for (size_t i = 0; i < n; i++)

@@ -5,10 +5,10 @@
  * one batch of 5,000 fills while one is flushed, 40,000 records together.
  *
  * One call of databuffer_insert a record; calls of many are databuffer_insert_array.
- * The handler walks with databuffer_batch_next. Variants, several with commas:
+ * The handler walks a databuffer_batch_view. Variants, several with commas:
  *
  *      batch   calls of many are databuffer_insert_batch
- *      array   the handler takes databuffer_batch_array, if there is one
+ *      next    the handler walks with databuffer_batch_next
  */
 #include <databuffer.h>
 
@@ -25,7 +25,7 @@
 struct queue {
 	databuffer *buffer;
 	struct bench *bench;
-	bool batch, array;
+	bool batch, next;
 };
 
 struct producer {
@@ -39,15 +39,16 @@ static int flush(databuffer_batch *batch, void *meta)
 	struct bench_check *check = bench_check_at(queue->bench, databuffer_batch_partition(batch));
 	size_t n = databuffer_batch_size(batch);
 	bench_gate(queue->bench);
-	const unsigned char *array = queue->array ? databuffer_batch_array(batch) : NULL;
-	if (array) {
-		size_t len = databuffer_batch_at(batch, 0).len;
-		for (size_t i = 0; i < n; i++)
-			bench_look(check, array + i * len, len);
-	} else {
+	if (queue->next) {
 		databuffer_item item;
 		while (databuffer_batch_next(batch, &item))
 			bench_look(check, item.data, item.len);
+	} else {
+		databuffer_view view = databuffer_batch_view(batch);
+		for (size_t i = 0; i < n; i++) {
+			databuffer_item item = databuffer_view_at(&view, i);
+			bench_look(check, item.data, item.len);
+		}
 	}
 	bench_consumed(queue->bench, n);
 	return 0;
@@ -59,7 +60,7 @@ static struct queue *peer_open(struct bench *bench)
 	databuffer_options options = databuffer_options_init();
 	queue->bench = bench;
 	queue->batch = strstr(bench->variant, "batch") != NULL;
-	queue->array = strstr(bench->variant, "array") != NULL;
+	queue->next = strstr(bench->variant, "next") != NULL;
 	options.partitions = PARTITIONS;
 	options.handle_flush = flush;
 	options.flush_meta = queue;

@@ -87,6 +87,24 @@ const void *databuffer_batch_array(databuffer_batch *batch)
 	return batch->array;
 }
 
+/* An entry of the index is a place as it stands. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "slot_entry must lay out a databuffer_place");
+
+databuffer_view databuffer_batch_view(const databuffer_batch *batch)
+{
+	if (!batch || batch->to == batch->from)
+		return (databuffer_view){ 0 };
+	const struct segment *segment = batch->segment;
+	databuffer_view view = { .size = batch->to - batch->from, .bytes = segment->arena };
+	if (segment->item_len == LANE_MIXED) {
+		view.places = (const databuffer_place *)(const void *)&segment->index[batch->from];
+	} else {
+		view.bytes += (size_t)batch->from * segment->item_len;
+		view.item_len = segment->item_len;
+	}
+	return view;
+}
+
 const struct iovec *databuffer_batch_iovec(databuffer_batch *batch)
 {
 	if (!batch || batch->to == batch->from || batch->iovec)

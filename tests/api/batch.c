@@ -368,6 +368,59 @@ static void a_piece_of_a_batch_is_a_batch(void **state)
 	sink_free(sink);
 }
 
+/* --- As a view ------------------------------------------------------------------------------------------ */
+
+static int as_view(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	(void)sink;
+	(void)call;
+	databuffer_view view = databuffer_batch_view(batch);
+	CHECK(view.size == 10);
+	CHECK(!view.places && view.item_len == 8); /* one thread's items of one length need no places */
+	for (uint64_t i = 0; i < 10; i++) {
+		databuffer_item item = databuffer_view_at(&view, i);
+		CHECK(item.len == 8 && number_of(&item) == i);
+		CHECK(item.data == databuffer_batch_at(batch, i).data); /* in place */
+	}
+	return 0;
+}
+
+static void a_view_has_every_item_in_place(void **state)
+{
+	(void)state;
+	ask(as_view);
+}
+
+static int as_view_of_lengths(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	(void)sink;
+	databuffer_view view = databuffer_batch_view(batch);
+	CHECK(view.size == call->size && view.places);
+	for (size_t i = 0; i < view.size; i++) {
+		databuffer_item item = databuffer_view_at(&view, i);
+		CHECK(item.len == 8 + number_of(&item) % 5);
+		CHECK(item.data == databuffer_batch_at(batch, i).data);
+	}
+	return 0;
+}
+
+static void a_view_of_several_lengths_has_places(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	sink->answer = as_view_of_lengths;
+	databuffer *buf = start(&o);
+	for (uint64_t i = 0; i < 50; i++) {
+		unsigned char bytes[16] = { 0 };
+		memcpy(bytes, &i, 8);
+		assert_int_equal(databuffer_insert(buf, bytes, 8 + i % 5), 0);
+	}
+	stop_clean(buf);
+	assert_int_equal(sink->flushed.count, 50);
+	sink_free(sink);
+}
+
 /* --- For writev ----------------------------------------------------------------------------------------- */
 
 static int as_iovec(struct sink *sink, databuffer_batch *batch, const struct call *call)
@@ -445,6 +498,7 @@ static void without_a_batch_every_answer_is_nothing(void **state)
 	assert_int_equal(databuffer_batch_bytes(NULL), 0);
 	assert_null(databuffer_batch_array(NULL));
 	assert_null(databuffer_batch_iovec(NULL));
+	assert_int_equal(databuffer_batch_view(NULL).size, 0);
 	assert_string_equal(databuffer_batch_name(NULL), "");
 	assert_int_equal(databuffer_batch_attempt(NULL), 0);
 	assert_int_equal(databuffer_batch_cancelled(NULL), 0);
@@ -485,6 +539,8 @@ int main(void)
 		cmocka_unit_test(gaps_between_threads_are_closed),
 		cmocka_unit_test(unequal_items_are_no_array),
 		cmocka_unit_test(a_piece_of_a_batch_is_a_batch),
+		cmocka_unit_test(a_view_has_every_item_in_place),
+		cmocka_unit_test(a_view_of_several_lengths_has_places),
 		cmocka_unit_test(iovec_has_every_item),
 		cmocka_unit_test(an_empty_batch_has_nothing),
 		cmocka_unit_test(without_a_batch_every_answer_is_nothing),

@@ -273,7 +273,11 @@ static inline int sink_flush(databuffer_batch *batch, void *meta)
 		sink->most_inside = sink->inside;
 	call.shown = sink->shown.count;
 	size_t walked = 0, bytes = 0;
+	databuffer_view view = databuffer_batch_view(batch);
+	CHECK(view.size == call.size);
 	while (databuffer_batch_next(batch, &item)) {
+		databuffer_item seen = databuffer_view_at(&view, walked);
+		CHECK(seen.data == item.data && seen.len == item.len);
 		numbers_add(&sink->shown, number_of(&item));
 		walked++;
 		bytes += item.len;

@@ -25,7 +25,7 @@ fail() {
 		/^\.Fo / { name = $2; args = "" }
 		/^\.Fa / { args = args (args == "" ? "" : ", ") substr($0, 5) }
 		/^\.Fc/  { gsub("\"", "", type); gsub("\"", "", args); print type " " name "(" args ");" }
-	' "$page" | sed 's/^databuffer_options databuffer_options_init/static inline &/'
+	' "$page" | sed -E 's/^[a-z_]+ databuffer_(options_init|view_at)/static inline &/'
 } >synopsis.c
 "$cc" -std=c11 -Wall -Wextra -Werror -I"$source/include" -fsyntax-only synopsis.c ||
 	fail "$page: the synopsis differs from the header"
