@@ -90,6 +90,8 @@ int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms)
  * are sequentially consistent, and one of the two sees the other. */
 bool buffer_wait(_Atomic uint32_t *word, _Atomic uint32_t *waiters, uint32_t seen, int64_t deadline_ns)
 {
+	if (port_watch(word, seen))
+		return true;
 	atomic_fetch_add_explicit(waiters, 1, memory_order_seq_cst);
 	bool in_time = port_wait(word, seen, deadline_ns);
 	atomic_fetch_sub_explicit(waiters, 1, memory_order_relaxed);

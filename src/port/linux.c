@@ -78,6 +78,16 @@ void port_yield(unsigned round)
 	sched_yield();
 }
 
+bool port_watch(const _Atomic uint32_t *word, uint32_t expected)
+{
+	for (unsigned round = 0; round < 128; round++) {
+		if (atomic_load_explicit(word, memory_order_acquire) != expected)
+			return true;
+		port_yield(round);
+	}
+	return false;
+}
+
 struct start {
 	void (*run)(void *);
 	void *arg;

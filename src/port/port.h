@@ -44,6 +44,11 @@ void port_wake(_Atomic uint32_t *word, int n);
  * the first few only relax the core. */
 void port_yield(unsigned round);
 
+/* Looks whether *word moves on from `expected`, for some ten microseconds and
+ * letting other threads run: before a sleep, since a wake costs its waker more
+ * than that. False if it has not. */
+bool port_watch(const _Atomic uint32_t *word, uint32_t expected);
+
 /* Starts a detached thread with every signal blocked, so that signals go to the
  * program's own threads. `name` (15 characters) is what ps shows, a constant.
  * False if the system has no thread to give. */
