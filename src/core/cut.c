@@ -171,35 +171,38 @@ static bool has_room_after_cut(struct partition *partition, const struct lease_r
 	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
 }
 
-bool partition_lease(struct partition *partition, struct lane *lane, const struct lease_request *request,
-                     int64_t now_ns, unsigned *todo)
+enum partition_room partition_lease(struct partition *partition, struct lane *lane,
+                                    const struct lease_request *request, bool recall, int64_t now_ns,
+                                    unsigned *todo)
 {
 	while (!partition->stopping) {
 		if (!partition->open) {
 			if (room_for_items(partition) < request->n ||
 			    room_for_bytes(partition) < request->payload || !supply_has_free(partition))
-				return false;
+				return ROOM_NONE;
 			open_segment(partition, now_ns);
 		}
 		struct segment *open = partition->open;
 		segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
 		enum lease lease = segment_lease(open, lane, request);
+		if (lease != LEASE_GRANTED && !recall && segment_others_have_slots(open, lane))
+			return ROOM_OTHERS;
 		if (lease != LEASE_GRANTED && segment_has_more(open)) {
 			segment_recall(open);
 			lease = segment_lease(open, lane, request);
 		}
 		if (lease == LEASE_GRANTED)
-			return true;
+			return ROOM_LEASED;
 		if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition, request)) {
 			/* Who filled the last slot may have met a withdrawn end, and so not
 			 * have seen that it did (lane.h). */
 			*todo |= partition_filled(partition, now_ns);
-			return false;
+			return ROOM_NONE;
 		}
 		cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES, now_ns);
 		*todo |= cut_advance(partition, now_ns);
 	}
-	return false;
+	return ROOM_NONE;
 }
 
 unsigned partition_filled(struct partition *partition, int64_t now_ns)

@@ -23,40 +23,44 @@ static enum lane_put put(struct lane *lane, const struct lease_request *request,
 }
 
 /* Leases room in one partition, and fills it at once, under the lock, so that no
- * recall can come between. False: the partition is full. */
-static bool put_into(struct lane *lane, const struct lease_request *request, const void *data, struct hold *hold)
+ * recall can come between. */
+static enum partition_room put_into(struct lane *lane, const struct lease_request *request, const void *data,
+                                    struct hold *hold, bool recall)
 {
 	struct partition *partition = lane->partition;
 	unsigned todo = 0;
 	pthread_mutex_lock(&partition->lock);
 	int64_t now = buffer_now_ns(partition->buffer);
-	bool leased = partition_lease(partition, lane, request, now, &todo);
-	if (leased && hold) {
+	enum partition_room room = partition_lease(partition, lane, request, recall, now, &todo);
+	if (room == ROOM_LEASED && hold) {
 		hold->segment = lane->segment;
 		hold->partition = partition;
 		hold->len = request->item_size;
 		segment_hold(lane->segment, lane, hold->len, &hold->slot, &hold->offset);
-	} else if (leased && put(lane, request, data) == LANE_EXHAUSTED) {
+	} else if (room == ROOM_LEASED && put(lane, request, data) == LANE_EXHAUSTED) {
 		todo |= partition_filled(partition, now);
 	}
 	buffer_unlock(partition, todo);
-	return leased;
+	return room;
 }
 
-/* Round-robin: the first partition from the producer's cursor on that takes it. */
+/* Round-robin: the first partition from the producer's cursor on that takes it;
+ * one that would have to take room back from others only if none else does. */
 static struct lane *put_anywhere(struct producer *producer, const struct lease_request *request, const void *data,
-                                 struct hold *hold, uint32_t room)
+                                 struct hold *hold, uint32_t room_seen)
 {
-	struct lane *lane = producer->cursor;
-	producer_look_again(producer, room);
-	for (unsigned i = 0; i < producer->lane_count; i++) {
-		if (put_into(lane, request, data, hold)) {
-			producer_skip(producer, lane, false);
-			producer->cursor = lane->next;
-			return lane;
+	producer_look_again(producer, room_seen);
+	for (int recall = producer->lane_count == 1; recall <= 1; recall++) {
+		struct lane *lane = producer->cursor;
+		for (unsigned i = 0; i < producer->lane_count; i++) {
+			enum partition_room room = put_into(lane, request, data, hold, recall);
+			producer_skip(producer, lane, room != ROOM_LEASED);
+			if (room == ROOM_LEASED) {
+				producer->cursor = lane->next;
+				return lane;
+			}
+			lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
 		}
-		producer_skip(producer, lane, true);
-		lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
 	}
 	return NULL;
 }
@@ -70,7 +74,7 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
 		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
 			return DATABUFFER_ESTOPPED;
 		if (*lane) {
-			if (put_into(*lane, request, data, hold))
+			if (put_into(*lane, request, data, hold, true) == ROOM_LEASED)
 				return 0;
 		} else if ((*lane = put_anywhere(producer, request, data, hold, room)) != NULL) {
 			return 0;

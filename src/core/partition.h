@@ -90,11 +90,19 @@ void partition_fini(struct partition *partition);
 
 /* --- Inserting --------------------------------------------------------------------- */
 
+enum partition_room {
+	ROOM_LEASED,
+	ROOM_OTHERS, /* none but what other threads have on lease, and are about to fill */
+	ROOM_NONE    /* the partition is full, or stopping */
+};
+
 /* Leases room for the request, of at most max_size items and max_bytes, to the
- * caller's lane; cuts the open batch where the request does not fit. False: the
- * partition is full, or stopping. */
-bool partition_lease(struct partition *partition, struct lane *lane, const struct lease_request *request,
-                     int64_t now_ns, unsigned *todo);
+ * caller's lane; cuts the open batch where the request does not fit. Taking
+ * back what others have on lease stops every core of the process for a moment,
+ * so who has other partitions to go to asks without `recall` first. */
+enum partition_room partition_lease(struct partition *partition, struct lane *lane,
+                                    const struct lease_request *request, bool recall, int64_t now_ns,
+                                    unsigned *todo);
 
 /* A lane has used its lease up: cuts the batch if it is full. */
 unsigned partition_filled(struct partition *partition, int64_t now_ns);

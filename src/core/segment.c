@@ -139,18 +139,21 @@ static void close_gaps(struct segment *segment)
 	segment->first_vacant = UINT32_MAX;
 }
 
-static bool has_unfilled(const struct segment *segment)
+bool segment_others_have_slots(const struct segment *segment, const struct lane *lane)
 {
-	if (segment->vacant > 0)
-		return true;
 	const struct list *node;
 	LIST_FOREACH(node, &segment->lanes)
 	{
-		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
-		if (lane->first + lane_filled(lane) != lane->lease_end)
+		const struct lane *other = LIST_ENTRY(node, struct lane, link);
+		if (other != lane && other->first + lane_filled(other) != other->lease_end)
 			return true;
 	}
 	return false;
+}
+
+static bool has_unfilled(const struct segment *segment)
+{
+	return segment->vacant > 0 || segment_others_have_slots(segment, NULL);
 }
 
 bool segment_has_more(const struct segment *segment)

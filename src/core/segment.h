@@ -156,6 +156,9 @@ uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger);
 /* Whether a recall could bring back slots or bytes. */
 bool segment_has_more(const struct segment *segment);
 
+/* Whether other lanes than this one have slots that they have not filled. */
+bool segment_others_have_slots(const struct segment *segment, const struct lane *lane);
+
 /* Items put in so far, not counting reserved slots, and their bytes. */
 uint32_t segment_count(const struct segment *segment);
 uint64_t segment_bytes(const struct segment *segment);

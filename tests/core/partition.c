@@ -67,7 +67,7 @@ static unsigned insert(struct bench *bench, unsigned n, unsigned *todo)
 	for (unsigned i = 0; i < n; i++) {
 		enum lane_put put = lane_put(&bench->lane, &bench->next_value, sizeof(uint32_t));
 		if (put == LANE_REFUSED) {
-			if (!partition_lease(&bench->partition, &bench->lane, &request, bench->now, todo))
+			if (partition_lease(&bench->partition, &bench->lane, &request, true, bench->now, todo) != ROOM_LEASED)
 				return i;
 			put = lane_put(&bench->lane, &bench->next_value, sizeof(uint32_t));
 			assert_int_not_equal(put, LANE_REFUSED);
@@ -267,7 +267,7 @@ static void bytes_end_a_batch_that_has_slots_left(void **state)
 		struct lease_request request = { .item_size = lengths[i], .n = 1, .payload = lengths[i] };
 		assert_int_equal(todo, 0);
 		if (lane_put(&bench.lane, bytes, lengths[i]) == LANE_REFUSED) {
-			assert_true(partition_lease(&bench.partition, &bench.lane, &request, 0, &todo));
+			assert_int_equal(partition_lease(&bench.partition, &bench.lane, &request, true, 0, &todo), ROOM_LEASED);
 			assert_int_not_equal(lane_put(&bench.lane, bytes, lengths[i]), LANE_REFUSED);
 		}
 		todo |= partition_filled(&bench.partition, 0);
@@ -294,7 +294,8 @@ static void a_batch_that_is_filled_during_a_recall_is_cut_by_who_recalled(void *
 	struct lane *lane = &bench.lane;
 	uint32_t slot = lane_slot(lane);
 	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
-	assert_true(lane->lease_end > slot || partition_lease(&bench.partition, lane, &request, 0, &todo));
+	if (lane->lease_end == slot)
+		assert_int_equal(partition_lease(&bench.partition, lane, &request, true, 0, &todo), ROOM_LEASED);
 	assert_true(lane_claim(lane, slot, 1));
 	uint32_t value = 19;
 	memcpy(lane->arena + lane_byte(lane), &value, 4);
@@ -302,9 +303,35 @@ static void a_batch_that_is_filled_during_a_recall_is_cut_by_who_recalled(void *
 	 * is made beforehand by hand, without the look. */
 	atomic_store(&lane->end, 0);
 	lane_commit(lane, slot + 1);
-	assert_false(partition_lease(&bench.partition, &other, &request, 0, &todo));
+	assert_int_equal(partition_lease(&bench.partition, &other, &request, true, 0, &todo), ROOM_NONE);
 	assert_true(land(&bench, flying, 0) & TODO_FLUSH);
 	assert_int_equal(databuffer_batch_size(&take(&bench)->batch), 10);
+	end(&bench);
+}
+
+static void what_others_have_on_lease_is_taken_back_only_if_asked(void **state)
+{
+	(void)state;
+	struct bench bench;
+	struct lane other;
+	databuffer_options o = options();
+	begin(&bench, &o);
+	lane_init(&other, &bench.partition, &other, true);
+	unsigned todo = 0;
+	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
+	insert_all(&bench, 5); /* leases of one, two and four */
+	uint32_t unfilled = bench.lane.lease_end - lane_slot(&bench.lane);
+	assert_int_equal(unfilled, 2);
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t value = 100 + i;
+		assert_int_equal(partition_lease(&bench.partition, &other, &request, false, 0, &todo), ROOM_LEASED);
+		assert_int_not_equal(lane_put(&other, &value, 4), LANE_REFUSED);
+	}
+	assert_int_equal(partition_lease(&bench.partition, &other, &request, false, 0, &todo), ROOM_OTHERS);
+	assert_ptr_equal(bench.lane.segment, bench.partition.open);
+	assert_int_equal(partition_lease(&bench.partition, &other, &request, true, 0, &todo), ROOM_LEASED);
+	assert_null(bench.lane.segment);
+	assert_int_equal(todo, 0);
 	end(&bench);
 }
 
@@ -752,6 +779,7 @@ int main(void)
 		cmocka_unit_test(a_batch_is_cut_at_max_bytes),
 		cmocka_unit_test(bytes_end_a_batch_that_has_slots_left),
 		cmocka_unit_test(a_batch_that_is_filled_during_a_recall_is_cut_by_who_recalled),
+		cmocka_unit_test(what_others_have_on_lease_is_taken_back_only_if_asked),
 		cmocka_unit_test(a_batch_due_by_time_waits_and_grows_while_a_flush_runs),
 		cmocka_unit_test(a_full_partition_whose_flush_runs_takes_no_more),
 		cmocka_unit_test(max_queued_batches_more_may_wait),
