@@ -59,7 +59,7 @@
  *
  *      Beside each other, any threads, no locks of yours needed:
  *          insert*  reserve/commit/abort  flush  sync_flush  dump  size  info
- *          stats  find  telemetry_attach/detach
+ *          stats  check  find  telemetry_attach/detach
  *      A slot belongs to the thread that reserved it until commit or abort.
  *      A batch belongs to the handler call that it was given to.
  *      start: any thread; the handle is yours to share once it has returned.
@@ -69,7 +69,7 @@
  *          is a help in finding a mistake and nothing to rely on.
  *
  *      From a handler of the same buffer: insert* (it may time out: the handler
- *      holds up the very flush it waits for), flush, size, info, stats, dump.
+ *      holds up the very flush it waits for), flush, size, info, stats, check, dump.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing.
@@ -138,7 +138,8 @@ DATABUFFER_API const char *databuffer_version(void);
 	X(EDEADLK, -EDEADLK, "called from the buffer's own handler, this would wait for itself") \
 	X(EBUSY, -EBUSY, "this thread holds as many reserved slots as it may; commit or abort one") \
 	X(EAGAIN, -EAGAIN, "the system gave no thread; try again")            \
-	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")
+	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")          \
+	X(EBROKEN, -ENOTRECOVERABLE, "the buffer's account does not add up; the log says what is broken")
 
 typedef enum databuffer_error {
 #define DATABUFFER_ERROR_ENUM(name, number, text) DATABUFFER_##name = (number),
@@ -569,6 +570,14 @@ DATABUFFER_API int databuffer_stats(databuffer *buf, struct databuffer_stats *st
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+
+/* Counts all that is held anew, partition by partition, each at one moment, and
+ * holds it against the counters and against what the library knows of itself:
+ * inserted == held + flushed + dead + dropped + left, the order of batches, the
+ * bounds' account, the bytes of every item. 0, or DATABUFFER_EBROKEN, and a
+ * sentence in the log names what does not agree. For tests and for doubts: it
+ * walks over all items, and inserts that need the lock wait. */
+DATABUFFER_API int databuffer_check(databuffer *buf);
 
 /* --- Telemetry ------------------------------------------------------------------ */
 

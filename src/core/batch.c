@@ -353,3 +353,8 @@ uint32_t batch_left(const struct databuffer_batch *batch)
 {
 	return batch->end - batch->from;
 }
+
+uint64_t batch_left_bytes(const struct databuffer_batch *batch)
+{
+	return bytes_between(batch->segment, batch->from, batch->end);
+}

@@ -83,8 +83,9 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer);
 /* Whether every item has its outcome. */
 bool batch_is_done(const struct databuffer_batch *batch);
 
-/* Items without an outcome. */
+/* Items without an outcome, and their bytes. */
 uint32_t batch_left(const struct databuffer_batch *batch);
+uint64_t batch_left_bytes(const struct databuffer_batch *batch);
 
 /* Item at entry `slot` of the segment. */
 databuffer_item batch_item(const struct segment *segment, uint32_t slot);

@@ -84,14 +84,6 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 
 /* --- Late flushes ------------------------------------------------------------------------- */
 
-static uint64_t bytes_left(const struct segment *segment)
-{
-	uint64_t bytes = 0;
-	for (uint32_t slot = segment->batch.from; slot < segment->batch.end; slot++)
-		bytes += batch_item(segment, slot).len;
-	return bytes;
-}
-
 /* The partition goes on without a late flush, as long as they are few. */
 static void go_on_without(struct partition *partition, struct segment *segment)
 {
@@ -101,7 +93,7 @@ static void go_on_without(struct partition *partition, struct segment *segment)
 	partition->stuck++;
 	partition->in_flight--;
 	partition->waiting_items -= batch_left(&segment->batch);
-	partition->waiting_bytes -= bytes_left(segment);
+	partition->waiting_bytes -= batch_left_bytes(&segment->batch);
 }
 
 /* One of them is back; another may take its place. */
@@ -111,7 +103,7 @@ static void wait_for_again(struct partition *partition, struct segment *segment)
 	segment->stuck = false;
 	partition->stuck--;
 	partition->waiting_items += batch_left(&segment->batch);
-	partition->waiting_bytes += bytes_left(segment);
+	partition->waiting_bytes += batch_left_bytes(&segment->batch);
 	LIST_FOREACH(node, &partition->flying)
 		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck)
 			go_on_without(partition, SEGMENT_OF(node));

@@ -219,25 +219,3 @@ void partition_add_stats(const struct partition *partition, struct databuffer_st
 	stats->rejects += partition->rejects;
 	stats->timeouts += partition->timeouts;
 }
-
-bool partition_is_valid(const struct partition *partition)
-{
-	const struct list *node;
-	uint64_t held = 0, queued = 0, flying = 0, stuck = 0;
-	LIST_FOREACH(node, &partition->queue)
-	{
-		held += batch_left(&SEGMENT_OF(node)->batch);
-		queued++;
-	}
-	LIST_FOREACH(node, &partition->flying)
-	{
-		held += batch_left(&SEGMENT_OF(node)->batch);
-		flying++;
-		stuck += SEGMENT_OF(node)->stuck;
-	}
-	return held == partition->held && queued == partition->queued && stuck == partition->stuck &&
-	       flying == partition->in_flight + partition->stuck &&
-	       partition->accepted ==
-		       partition->held + partition->flushed + partition->dead + partition->left &&
-	       (!partition->open || segment_is_valid(partition->open));
-}

@@ -186,6 +186,16 @@ unsigned partition_unpin(struct partition *partition, struct segment *segment);
 /* In a child after fork: empty, as if just started. */
 void partition_reset(struct partition *partition, int64_t now_ns);
 
+/* What is broken in a partition, as the middle of a sentence. */
+struct partition_fault {
+	char text[256];
+};
+
+/* Counts all that is held anew and holds it against what is kept, down to the
+ * bytes of each item. False: the fault says what does not agree. */
+bool partition_check(const struct partition *partition, struct partition_fault *fault);
+
+/* The same without the bytes, which take a walk over all items. */
 bool partition_is_valid(const struct partition *partition);
 
 #endif

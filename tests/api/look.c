@@ -688,6 +688,38 @@ static void the_counters_balance_at_every_moment(void **state)
 	sink_free(sink);
 }
 
+static int check_oneself(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	(void)call;
+	if (databuffer_batch_size(batch) > 1)
+		return DATABUFFER_REJECT;
+	CHECK(databuffer_check(sink->ctx) == 0);
+	return 0;
+}
+
+static void check_finds_the_account_in_order_also_from_a_handler(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	sink->answer = check_oneself;
+	o.max_size = 16;
+	o.partitions = 3;
+	databuffer *buf = start(&o);
+	sink->ctx = buf;
+	assert_int_equal(databuffer_check(buf), 0);
+	for (uint64_t number = 0; number < 200; number++) {
+		insert_number(buf, number);
+		assert_int_equal(databuffer_check(buf), 0);
+	}
+	flush_all(buf);
+	assert_int_equal(sink_lines(sink), 0);
+	stop_clean(buf);
+	assert_int_equal(databuffer_check(buf), DATABUFFER_ESTOPPED);
+	assert_int_equal(databuffer_check(NULL), DATABUFFER_EINVAL);
+	sink_free(sink);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -708,6 +740,7 @@ int main(void)
 		cmocka_unit_test(an_insert_that_waits_for_each_of_its_pieces_waited_once),
 		cmocka_unit_test(the_latencies_are_those_of_the_handler),
 		cmocka_unit_test(the_counters_balance_at_every_moment),
+		cmocka_unit_test(check_finds_the_account_in_order_also_from_a_handler),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

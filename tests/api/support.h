@@ -423,6 +423,13 @@ static inline struct call sink_call(struct sink *sink, size_t i)
 
 /* --- Buffers --------------------------------------------------------------------------------------------------------- */
 
+/* After every step the buffer's account is taken anew. Another thread may have stopped it meanwhile. */
+static inline void check(databuffer *buf)
+{
+	int rc = databuffer_check(buf);
+	CHECK(rc == 0 || rc == DATABUFFER_ESTOPPED);
+}
+
 static inline databuffer *start(const databuffer_options *options)
 {
 	databuffer *buf = NULL;
@@ -430,11 +437,13 @@ static inline databuffer *start(const databuffer_options *options)
 	if (rc != 0)
 		fail_msg("start: %s: %s", databuffer_strerror(rc), options->error ? options->error : "");
 	assert_non_null(buf);
+	check(buf);
 	return buf;
 }
 
 static inline void stop_clean(databuffer *buf)
 {
+	check(buf);
 	assert_int_equal(databuffer_stop(buf, PATIENCE_MS), 0);
 }
 
@@ -445,18 +454,22 @@ static inline void insert_number(databuffer *buf, uint64_t number)
 
 static inline int try_number(databuffer *buf, uint64_t number)
 {
-	return databuffer_insert_timed(buf, &number, sizeof(number), 0);
+	int rc = databuffer_insert_timed(buf, &number, sizeof(number), 0);
+	check(buf);
+	return rc;
 }
 
 static inline void insert_numbers(databuffer *buf, uint64_t from, uint64_t to)
 {
 	for (; from < to; from++)
 		insert_number(buf, from);
+	check(buf);
 }
 
 static inline void flush_all(databuffer *buf)
 {
 	CHECK(databuffer_sync_flush(buf, NULL, 0, PATIENCE_MS) == 0);
+	check(buf);
 }
 
 static inline databuffer_stats_t stats_of(databuffer *buf)
@@ -464,6 +477,7 @@ static inline databuffer_stats_t stats_of(databuffer *buf)
 	databuffer_stats_t stats;
 	CHECK(databuffer_stats(buf, &stats) == 0);
 	CHECK(stats.inserted == stats.held + stats.flushed + stats.dead + stats.dropped + stats.left);
+	check(buf);
 	return stats;
 }
 
@@ -471,6 +485,7 @@ static inline databuffer_partition_info info_of(databuffer *buf, unsigned partit
 {
 	databuffer_partition_info infos[64];
 	CHECK(partition < 64 && databuffer_info(buf, infos, 64) > (int)partition);
+	check(buf);
 	return infos[partition];
 }
 

@@ -642,6 +642,9 @@ static void hours_of_faults_give_every_item_one_outcome(void **state)
 			if (life->ends[i] <= bench->now)
 				end_flight(life, i--);
 		tick(bench);
+		struct partition_fault fault;
+		if (!partition_check(&bench->partition, &fault))
+			fail_msg("%s", fault.text);
 		assert_true(partition_size(&bench->partition) <= bound);
 		assert_int_equal(partition_size(&bench->partition) + life->settled, bench->next_value);
 	}
