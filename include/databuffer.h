@@ -181,7 +181,12 @@ DATABUFFER_API const char *databuffer_trigger_name(databuffer_trigger trigger);
 /* What a handle_flush may answer besides 0, "all of it is flushed".
  *
  * DATABUFFER_RETRY, or any negative errno: transient. The batch is kept, and
- * given again after a backoff. Any number not named here counts as this.
+ * given again after a backoff. Any number not named here counts as this. After
+ * `retry_limit` attempts, or `retry_for` from the first that failed, it counts
+ * as permanent, and the pieces have no attempts of their own: what the sink
+ * takes alone is flushed, what fails alone is dead. But once 16 items in a row
+ * have failed alone, and none was taken between, the sink is held to be down,
+ * and the others of that batch go with them.
  *
  * DATABUFFER_REJECT: permanent. This batch, as it is, will never be taken. It
  * is given again in halves, in order, until the items that are rejected alone
@@ -331,6 +336,8 @@ typedef struct databuffer_options {
 	int64_t timeout;         /* ms an insert waits for room */
 	int64_t retry_min;       /* ms before the second attempt, at least */
 	int64_t retry_max;       /* ms between attempts, at most */
+	int64_t retry_limit;     /* attempts, then a transient failure is permanent; 0: no end */
+	int64_t retry_for;       /* ms from the first failed attempt, then likewise; 0: no end */
 	int64_t seed;            /* of the jitter; 0: another every time */
 	int64_t flusher;         /* a databuffer_flusher */
 

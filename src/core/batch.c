@@ -240,7 +240,13 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Sets `to` for the next call. */
+static bool is_spent(const struct databuffer_batch *batch)
+{
+	return batch->from < batch->spent_end;
+}
+
+/* Sets `to` for the next call. Items that were given up are tried apart from
+ * those that still have attempts. */
 static void choose_next(struct databuffer_batch *batch)
 {
 	batch->attempt = 0;
@@ -248,7 +254,8 @@ static void choose_next(struct databuffer_batch *batch)
 		uint32_t suspects = batch->bad_end - batch->from;
 		batch->to = batch->from + (suspects > 1 ? suspects / 2 : 1);
 	} else {
-		batch->to = batch->from + smaller(batch->stride, batch->end - batch->from);
+		uint32_t end = is_spent(batch) ? batch->spent_end : batch->end;
+		batch->to = batch->from + smaller(batch->stride, end - batch->from);
 	}
 }
 
@@ -277,11 +284,29 @@ static void take_out_named(struct databuffer_batch *batch)
 	}
 	batch->to -= named;
 	batch->end -= named;
+	if (is_spent(batch))
+		batch->spent_end -= named;
 	batch->bad_end = 0;
 	batch->attempt = 0;
 	segment->settled -= named;
 	if (batch->to == batch->from)
 		settle(batch);
+}
+
+/* Names one item that has failed alone, and, where that has been so often enough,
+ * all that were given up with it. False without memory to say so. */
+static bool name_bad(struct databuffer_batch *batch, bool rejected, const char *text)
+{
+	struct batch_dead *dead = add_dead(batch);
+	if (!dead)
+		return false;
+	fill_dead(dead, batch, 0, text);
+	if (rejected || ++batch->misses < BATCH_MISSES)
+		return true;
+	while (batch->to < batch->spent_end && (dead = add_dead(batch)) != NULL)
+		fill_dead(dead, batch, batch->to++ - batch->from,
+		          "given up with its batch: item after item of it failed, also alone");
+	return true;
 }
 
 /* One item rejected alone. The first says nothing of the next; from then on the
@@ -298,31 +323,35 @@ static void found_bad(struct databuffer_batch *batch)
 	settle(batch);
 }
 
-struct verdict batch_judge(struct databuffer_batch *batch, int answer)
+struct verdict batch_judge(struct databuffer_batch *batch, int answer, const char *given_up)
 {
 	struct verdict verdict = { 0 };
 	uint32_t count = batch->to - batch->from;
 	bool rejected = answer == DATABUFFER_REJECT;
-	if (answer != 0 && !rejected) {
-		verdict.transient = true;
+	if (answer == 0 || rejected) {
+		batch->misses = 0;
+	} else {
 		batch->dead_count = 0;
-		return verdict;
+		verdict.spent = given_up != NULL;
+		verdict.transient = !verdict.spent;
+		if (verdict.transient)
+			return verdict;
+		if (!is_spent(batch))
+			batch->spent_end = batch->to;
 	}
 
-	if (rejected && count == 1 && batch->dead_count == 0) {
-		struct batch_dead *dead = add_dead(batch);
-		if (!dead) {
-			/* Without memory to say so the item waits, and is asked again. */
-			verdict.transient = true;
-			return verdict;
-		}
-		fill_dead(dead, batch, 0, "the handler rejected it");
+	if (answer != 0 && count == 1 && batch->dead_count == 0 &&
+	    !name_bad(batch, rejected, rejected ? "the handler rejected it" : given_up)) {
+		/* Without memory the item waits, and is asked again. */
+		verdict.spent = false;
+		verdict.transient = true;
+		return verdict;
 	}
 	verdict.dead = batch->dead_count;
 	for (uint32_t i = 0; i < batch->dead_count; i++)
 		verdict.dead_bytes += slot_len(batch->dead[i].entry);
 
-	if (!rejected) {
+	if (answer == 0) {
 		verdict.flushed = count - verdict.dead;
 		verdict.flushed_bytes = databuffer_batch_bytes(batch) - verdict.dead_bytes;
 		if (batch->stride < batch->end)

@@ -42,6 +42,13 @@ struct databuffer_batch {
 	uint32_t stride;
 	uint32_t last_bad;    /* one past the last item found bad; 0: none yet */
 
+	/* Given up (retry.c). Items below spent_end have had all their attempts: the
+	 * next failure of any of them is final. `misses` of them in a row have failed
+	 * alone, and none been taken. */
+	uint32_t spent_end;
+	uint32_t misses;
+	int64_t failing_since_ns; /* when the first attempt at these very items failed */
+
 	unsigned attempt;     /* of these very items */
 	unsigned calls;       /* of the handler, for any of the segment's items */
 	int status;           /* the last answer, or DATABUFFER_ETIMEDOUT */
@@ -68,6 +75,7 @@ void batch_finish(struct databuffer_batch *batch);
 /* What an answer comes to. Bytes and counts are of this call. */
 struct verdict {
 	bool transient;        /* the same items again, after a backoff */
+	bool spent;            /* they would be, but have had all their attempts */
 	uint32_t flushed;
 	uint64_t flushed_bytes;
 	uint32_t dead;         /* batch->dead[0..dead) go to handle_dead */
@@ -77,8 +85,18 @@ struct verdict {
 /* Applies the handler's answer: moves from/to on to what comes next. A rejected
  * batch of more than one item is tried in halves, the first half first; what is
  * flushed and what is found bad is settled at once, so that order holds. With k
- * bad items among n this takes about k*log2(n/k) + 2k calls. */
-struct verdict batch_judge(struct databuffer_batch *batch, int answer);
+ * bad items among n this takes about k*log2(n/k) + 2k calls.
+ *
+ * A transient answer where no attempt is left counts as a rejection: `given_up`
+ * then is the sentence that its items die with, and else NULL. The halves have
+ * no attempts of their own, so that what the sink takes alone is taken and what
+ * it does not is dead, after as many calls as above. But a sink that is down
+ * takes nothing, however small, and would be called for each item in vain: so
+ * once BATCH_MISSES items in a row have failed alone and none in between was
+ * taken, the others that were given up go with them. */
+#define BATCH_MISSES 16
+
+struct verdict batch_judge(struct databuffer_batch *batch, int answer, const char *given_up);
 
 /* Whether every item has its outcome. */
 bool batch_is_done(const struct databuffer_batch *batch);

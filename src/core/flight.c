@@ -60,7 +60,7 @@ static void settle_items(struct partition *partition, struct segment *segment, u
 	}
 }
 
-struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer)
+struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
 	partition->last_status = answer;
@@ -74,7 +74,10 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	}
 	batch->status = answer;
 	batch->deadline_ns = PORT_NEVER; /* it has answered; handle_dead may take its time */
-	struct verdict verdict = batch_judge(batch, answer);
+	struct retry_reason reason;
+	bool transient = answer != 0 && answer != DATABUFFER_REJECT;
+	bool over = transient && retry_is_over(partition, batch, answer, now_ns, &reason);
+	struct verdict verdict = batch_judge(batch, answer, over ? reason.text : NULL);
 	partition->flushed += verdict.flushed;
 	partition->flushed_bytes += verdict.flushed_bytes;
 	partition->dead += verdict.dead;
@@ -111,19 +114,6 @@ static void wait_for_again(struct partition *partition, struct segment *segment)
 
 /* --- Landing ------------------------------------------------------------------------------- */
 
-/* Doubling from retry_min, the whole of what was added being jitter, so that
- * partitions which failed together do not come back together. */
-static int64_t backoff_ms(struct partition *partition, unsigned attempt)
-{
-	const databuffer_options *o = partition->options;
-	if (partition->stopping)
-		return o->retry_min;
-	int64_t cap = o->retry_min;
-	for (unsigned i = 0; i < attempt && cap < o->retry_max; i++)
-		cap = cap <= o->retry_max / 2 ? cap * 2 : o->retry_max;
-	return cut_draw(partition, o->retry_min, cap - o->retry_min);
-}
-
 /* Back into the queue where it belongs by age: before all that came after it. */
 static void requeue(struct partition *partition, struct segment *segment)
 {
@@ -155,7 +145,7 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 	if (!batch_is_done(batch)) {
 		segment->not_before_ns = INT64_MIN;
 		if (verdict->transient)
-			segment->not_before_ns = port_deadline_ns(now_ns, backoff_ms(partition, batch->attempt));
+			segment->not_before_ns = retry_at(partition, batch, now_ns);
 		requeue(partition, segment);
 		partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
 	} else {

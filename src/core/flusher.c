@@ -62,8 +62,15 @@ static void emit(struct partition *partition, struct segment *segment, databuffe
 	telemetry_emit(&event);
 }
 
+/* A call as it was, once its verdict has moved the batch on. */
+struct attempt {
+	unsigned number;
+	size_t size;
+	int answer;
+};
+
 /* One line a second is enough to see that a sink is down. */
-static void warn_of_failure(struct partition *partition, struct segment *segment, int answer)
+static void warn_of_failure(struct partition *partition, const struct attempt *attempt, const struct verdict *verdict)
 {
 	struct databuffer *buf = partition->buffer;
 	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
@@ -73,9 +80,11 @@ static void warn_of_failure(struct partition *partition, struct segment *segment
 	                                                            memory_order_relaxed, memory_order_relaxed))
 		return;
 	log_line(&buf->options, DATABUFFER_LOG_WARNING,
-	         "buffer '%s', partition %u: attempt %u to flush %zu items failed (%d: %s); they are kept and tried again",
-	         partition->name, partition->number, segment->batch.attempt, databuffer_batch_size(&segment->batch),
-	         answer, databuffer_strerror(answer));
+	         "buffer '%s', partition %u: attempt %u to flush %zu items failed (%d: %s); %s", partition->name,
+	         partition->number, attempt->number, attempt->size, attempt->answer,
+	         databuffer_strerror(attempt->answer),
+	         verdict->spent ? "that was the last, and what fails alone is given up" :
+	                          "they are kept and tried again");
 }
 
 static void bury(struct partition *partition, struct segment *segment, const struct verdict *verdict, int answer)
@@ -130,17 +139,19 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 		emit(partition, segment, DATABUFFER_FLUSH_STOP, duration, 0);
 	else
 		emit(partition, segment, DATABUFFER_FLUSH_EXCEPTION, duration, answer);
-	if (answer != 0 && answer != DATABUFFER_REJECT)
-		warn_of_failure(partition, segment, answer);
 	end_if_forked(generation);
 	pthread_mutex_lock(&buf->times_lock);
 	histogram_record(&buf->flush_times, (uint64_t)duration);
 	pthread_mutex_unlock(&buf->times_lock);
 
+	struct attempt attempt = { batch->attempt, databuffer_batch_size(batch), answer };
+	bool failed = answer != 0 && answer != DATABUFFER_REJECT;
 	pthread_mutex_lock(&partition->lock);
-	struct verdict verdict = partition_judge(partition, segment, answer);
-	if (verdict.dead > 0) {
+	struct verdict verdict = partition_judge(partition, segment, answer, buffer_now_ns(buf));
+	if (verdict.dead > 0 || failed) {
 		pthread_mutex_unlock(&partition->lock);
+		if (failed)
+			warn_of_failure(partition, &attempt, &verdict);
 		bury(partition, segment, &verdict, answer);
 		end_if_forked(generation);
 		pthread_mutex_lock(&partition->lock);

@@ -50,6 +50,10 @@
 	  "wait before a failed batch is tried a second time, at least")                              \
 	X(retry_max, NUMBER, "ms", 30000, 1, OPTIONS_YEAR, NULL,                                      \
 	  "wait between two tries of a batch, at most")                                               \
+	X(retry_limit, NUMBER, "", 0, 0, INT32_MAX, NULL,                                             \
+	  "attempts after which a batch that fails for now is given up; 0: never")                    \
+	X(retry_for, NUMBER, "ms", 0, 0, OPTIONS_YEAR, NULL,                                          \
+	  "time since its first failed attempt after which a batch is given up; 0: never")            \
 	X(seed, NUMBER, "", 0, 0, INT64_MAX, NULL,                                                    \
 	  "where the jitter's random numbers begin; 0: elsewhere every time")                         \
 	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 1, "threads|manual",                            \

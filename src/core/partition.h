@@ -127,7 +127,7 @@ void partition_defer(struct partition *partition, int64_t until_ns);
 
 /* The handler has answered. Applies it and books the outcomes; the caller calls
  * handle_dead for what the verdict names and then lands the segment. */
-struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer);
+struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns);
 unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
                         int64_t now_ns);
 

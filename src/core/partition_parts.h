@@ -6,6 +6,7 @@
  *      supply.c      where its segments come from and go to
  *      cut.c         when a batch is cut, and what room there is
  *      flight.c      a batch from its cut to its outcome
+ *      retry.c       whether a failed batch is tried again, and when
  *
  * All under the partition's lock.
  */
@@ -49,6 +50,20 @@ unsigned cut_advance(struct partition *partition, int64_t now_ns);
 
 /* Whether one more handler may run. */
 bool flight_has_slot(const struct partition *partition);
+
+/* --- retry.c ------------------------------------------------------------------------ */
+
+struct retry_reason {
+	char text[BATCH_REASON_SIZE];
+};
+
+/* After a transient answer: whether these items have had all their attempts. If
+ * so, the reason that they are given up for. */
+bool retry_is_over(struct partition *partition, struct databuffer_batch *batch, int answer, int64_t now_ns,
+                   struct retry_reason *reason);
+
+/* When they are tried again. */
+int64_t retry_at(struct partition *partition, const struct databuffer_batch *batch, int64_t now_ns);
 
 /* --- partition.c ---------------------------------------------------------------------- */
 

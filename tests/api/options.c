@@ -21,8 +21,8 @@ static const struct field {
 	FIELD(name),          FIELD(partitions),     FIELD(max_size),      FIELD(max_size_jitter),
 	FIELD(max_bytes),     FIELD(max_in_flight),  FIELD(max_queued),    FIELD(max_stuck),
 	FIELD(flush_interval), FIELD(flush_jitter),  FIELD(flush_timeout), FIELD(flush_empty),
-	FIELD(timeout),       FIELD(retry_min),      FIELD(retry_max),     FIELD(seed),
-	FIELD(flusher),
+	FIELD(timeout),       FIELD(retry_min),      FIELD(retry_max),     FIELD(retry_limit),
+	FIELD(retry_for),     FIELD(seed),           FIELD(flusher),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))

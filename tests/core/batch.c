@@ -80,7 +80,7 @@ static void run(struct trial *trial)
 		assert_int_equal(databuffer_batch_attempt(batch), 1);
 		trial->calls++;
 		size_t size = databuffer_batch_size(batch);
-		struct verdict verdict = batch_judge(batch, answer(trial));
+		struct verdict verdict = batch_judge(batch, answer(trial), NULL);
 		assert_false(verdict.transient);
 		trial->flushed += verdict.flushed;
 		trial->dead += verdict.dead;
@@ -156,7 +156,7 @@ static void items_that_the_handler_names_are_dead_and_the_rest_is_flushed(void *
 	assert_int_equal(databuffer_batch_fail(batch, 3, NULL), 0);
 	assert_int_equal(databuffer_batch_fail(batch, 7, "seven again"), 0);
 	assert_int_equal(databuffer_batch_fail(batch, 10, "beyond"), DATABUFFER_EINVAL);
-	struct verdict verdict = batch_judge(batch, 0);
+	struct verdict verdict = batch_judge(batch, 0, NULL);
 	assert_int_equal(verdict.flushed, 8);
 	assert_int_equal(verdict.flushed_bytes, 32);
 	assert_int_equal(verdict.dead, 2);
@@ -177,7 +177,7 @@ static void named_items_of_a_rejected_batch_are_dead_and_the_rest_is_given_again
 	databuffer_batch_fail(batch, 0, "first");
 	databuffer_batch_fail(batch, 9, "last");
 	databuffer_batch_fail(batch, 4, "middle");
-	struct verdict verdict = batch_judge(batch, DATABUFFER_REJECT);
+	struct verdict verdict = batch_judge(batch, DATABUFFER_REJECT, NULL);
 	assert_int_equal(verdict.flushed, 0);
 	assert_int_equal(verdict.dead, 3);
 	batch_finish(batch);
@@ -188,7 +188,7 @@ static void named_items_of_a_rejected_batch_are_dead_and_the_rest_is_given_again
 	assert_int_equal(databuffer_batch_bytes(batch), 28);
 	for (size_t i = 0; i < 7; i++)
 		assert_int_equal(number(databuffer_batch_at(batch, i)), rest[i]);
-	assert_int_equal(batch_judge(batch, 0).flushed, 7);
+	assert_int_equal(batch_judge(batch, 0, NULL).flushed, 7);
 	assert_true(batch_is_done(batch));
 	destroy(trial);
 }
@@ -201,7 +201,7 @@ static void a_rejected_batch_whose_items_are_all_named_is_done(void **state)
 	batch_begin(batch, PORT_NEVER);
 	for (size_t i = 0; i < 3; i++)
 		databuffer_batch_fail(batch, i, "bad");
-	assert_int_equal(batch_judge(batch, DATABUFFER_REJECT).dead, 3);
+	assert_int_equal(batch_judge(batch, DATABUFFER_REJECT, NULL).dead, 3);
 	assert_true(batch_is_done(batch));
 	destroy(trial);
 }
@@ -213,12 +213,12 @@ static void names_are_forgotten_when_the_failure_is_transient(void **state)
 	struct databuffer_batch *batch = &trial->segment->batch;
 	batch_begin(batch, PORT_NEVER);
 	databuffer_batch_fail(batch, 1, "bad");
-	assert_true(batch_judge(batch, -EIO).transient);
+	assert_true(batch_judge(batch, -EIO, NULL).transient);
 	batch_finish(batch);
 	batch_begin(batch, PORT_NEVER);
 	assert_int_equal(databuffer_batch_attempt(batch), 2);
 	assert_int_equal(databuffer_batch_size(batch), 3);
-	assert_int_equal(batch_judge(batch, 0).flushed, 3);
+	assert_int_equal(batch_judge(batch, 0, NULL).flushed, 3);
 	destroy(trial);
 }
 
@@ -231,7 +231,7 @@ static void an_array_is_the_items_in_place_while_they_stand_side_by_side(void **
 	const uint32_t *array = databuffer_batch_array(batch);
 	assert_ptr_equal(array, trial->segment->arena);
 	databuffer_batch_fail(batch, 50, "a gap");
-	batch_judge(batch, DATABUFFER_REJECT);
+	batch_judge(batch, DATABUFFER_REJECT, NULL);
 	batch_finish(batch);
 	batch_begin(batch, PORT_NEVER);
 	array = databuffer_batch_array(batch);

@@ -105,7 +105,7 @@ static inline struct segment *take(struct bench *bench)
 
 static inline unsigned land(struct bench *bench, struct segment *segment, int answer)
 {
-	struct verdict verdict = partition_judge(&bench->partition, segment, answer);
+	struct verdict verdict = partition_judge(&bench->partition, segment, answer, bench->now);
 	batch_finish(&segment->batch);
 	unsigned todo = partition_land(&bench->partition, segment, &verdict, bench->now);
 	assert_true(partition_is_valid(&bench->partition));

@@ -86,7 +86,7 @@ static void between_its_verdict_and_its_landing_a_batch_is_sound(void **state)
 	insert_all(&bench, 10);
 	struct segment *segment = take(&bench);
 	databuffer_batch_fail(&segment->batch, 0, "no");
-	struct verdict verdict = partition_judge(&bench.partition, segment, DATABUFFER_REJECT);
+	struct verdict verdict = partition_judge(&bench.partition, segment, DATABUFFER_REJECT, bench.now);
 	assert_sound(&bench); /* while handle_dead runs, without the lock */
 	batch_finish(&segment->batch);
 	partition_land(&bench.partition, segment, &verdict, bench.now);
