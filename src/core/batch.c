@@ -309,16 +309,16 @@ static bool name_bad(struct databuffer_batch *batch, bool rejected, const char *
 	return true;
 }
 
-/* One item rejected alone. The first says nothing of the next; from then on the
- * distance of the last two is a fair number to try at once, wherever the bad
- * ones stand. */
+/* One item rejected alone. A fair number to try at once is then the mean distance
+ * of those found so far. But the first few say little of the rest, and two that
+ * stand side by side would say that all are bad; so each quarters, at most, what
+ * is believed at first: that there is no other. */
 static void found_bad(struct databuffer_batch *batch)
 {
-	if (batch->last_bad > 0)
-		batch->stride = batch->to - batch->last_bad;
-	else
-		batch->stride = batch->end;
-	batch->last_bad = batch->to;
+	uint32_t quarterings = batch->bad_count++;
+	uint32_t rare = quarterings < 16 ? batch->end >> 2 * quarterings : 0;
+	uint32_t mean = batch->to / batch->bad_count;
+	batch->stride = rare > mean ? rare : mean;
 	batch->bad_end = 0;
 	settle(batch);
 }

@@ -40,7 +40,7 @@ struct databuffer_batch {
 	 * when nothing is known: about the distance of one bad item from the next. */
 	uint32_t bad_end;
 	uint32_t stride;
-	uint32_t last_bad;    /* one past the last item found bad; 0: none yet */
+	uint32_t bad_count;   /* items found bad so far */
 
 	/* Given up (retry.c). Items below spent_end have had all their attempts: the
 	 * next failure of any of them is final. `misses` of them in a row have failed

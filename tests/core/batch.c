@@ -137,11 +137,27 @@ static void a_rejected_batch_comes_down_to_its_poison_in_few_calls(void **state)
 				run(trial);
 				assert_int_equal(trial->dead, k);
 				assert_int_equal(trial->flushed, n - k);
-				assert_true(trial->calls <= 1.35 * bound + 4);
+				assert_true(trial->calls <= 1.25 * bound + 3);
 				total += trial->calls;
 				destroy(trial);
 			}
-			assert_true(total / 20 <= 1.15 * bound + 2);
+			assert_true(total / 20 <= 1.15 * bound + 1);
+		}
+	}
+}
+
+static void poison_side_by_side_is_found_in_as_few_calls(void **state)
+{
+	(void)state;
+	for (uint32_t k = 1; k <= 64; k *= 2) {
+		for (uint32_t first = 0; first + k <= 1000; first += 41) {
+			struct trial *trial = create(1000);
+			memset(trial->poison + first, true, k);
+			run(trial);
+			assert_int_equal(trial->dead, k);
+			assert_int_equal(trial->flushed, 1000 - k);
+			assert_true(trial->calls <= 1.1 * (k * log2_of(1000.0 / k) + 2 * k) + 2);
+			destroy(trial);
 		}
 	}
 }
@@ -246,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rejected_batch_comes_down_to_its_poison_in_few_calls),
+		cmocka_unit_test(poison_side_by_side_is_found_in_as_few_calls),
 		cmocka_unit_test(items_that_the_handler_names_are_dead_and_the_rest_is_flushed),
 		cmocka_unit_test(named_items_of_a_rejected_batch_are_dead_and_the_rest_is_given_again),
 		cmocka_unit_test(a_rejected_batch_whose_items_are_all_named_is_done),
