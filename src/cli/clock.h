@@ -9,24 +9,13 @@
 #define CLOCK_NS_PER_MS  1000000
 #define CLOCK_NS_PER_SEC 1000000000
 
-static inline int64_t clock_read(clockid_t id)
-{
-	struct timespec now;
-
-	clock_gettime(id, &now);
-	return (int64_t)now.tv_sec * CLOCK_NS_PER_SEC + now.tv_nsec;
-}
-
 /* Nanoseconds that never go back. */
 static inline int64_t clock_ns(void)
 {
-	return clock_read(CLOCK_MONOTONIC);
-}
+	struct timespec now;
 
-/* Nanoseconds that this thread has worked. */
-static inline int64_t clock_thread_ns(void)
-{
-	return clock_read(CLOCK_THREAD_CPUTIME_ID);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * CLOCK_NS_PER_SEC + now.tv_nsec;
 }
 
 #endif

@@ -98,6 +98,19 @@ static void feed_forsake(struct feed *feed, const databuffer_item *item)
 	feed_reject(feed, item, text);
 }
 
+/* There is no room: the sink is behind. */
+static int feed_insert_waiting(struct feed *feed, const databuffer_item *item)
+{
+	struct run *run = feed->run;
+	int64_t start = clock_ns();
+	int rc = databuffer_insert_timed(run->buf, item->data, item->len, FEED_SLICE);
+
+	run->wait_ns += clock_ns() - start;
+	if (rc == DATABUFFER_ETIMEDOUT)
+		run_look(run);
+	return rc;
+}
+
 static void feed_insert(struct feed *feed, const databuffer_item *item)
 {
 	struct run *run = feed->run;
@@ -108,9 +121,9 @@ static void feed_insert(struct feed *feed, const databuffer_item *item)
 			feed_forsake(feed, item);
 			return;
 		}
-		rc = databuffer_insert_timed(run->buf, item->data, item->len, FEED_SLICE);
+		rc = databuffer_insert_timed(run->buf, item->data, item->len, 0);
 		if (rc == DATABUFFER_ETIMEDOUT)
-			run_look(run);
+			rc = feed_insert_waiting(feed, item);
 	} while (rc == DATABUFFER_ETIMEDOUT);
 
 	if (rc == 0) {
@@ -126,7 +139,7 @@ static void feed_insert(struct feed *feed, const databuffer_item *item)
 static void feed_insert_block(struct feed *feed)
 {
 	struct run *run = feed->run;
-	int64_t start = clock_ns(), worked = clock_thread_ns();
+	int64_t start = clock_ns(), waited = run->wait_ns;
 
 	for (size_t i = 0; i < run->records.count; i++) {
 		databuffer_item item = records_at(&run->records, i);
@@ -134,8 +147,7 @@ static void feed_insert_block(struct feed *feed)
 		feed_insert(feed, &item);
 	}
 	records_clear(&run->records);
-	run->insert_ns += clock_ns() - start;
-	run->insert_work_ns += clock_thread_ns() - worked;
+	run->insert_ns += clock_ns() - start - (run->wait_ns - waited);
 }
 
 /* --- Parsing --------------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ struct run {
 	_Atomic uint64_t bytes_in;  /* of the input */
 	int64_t start_ns;
 	_Atomic int64_t end_ns; /* 0 until then */
-	int64_t read_ns, parse_ns, insert_ns, insert_work_ns;
+	int64_t read_ns, parse_ns, insert_ns, wait_ns; /* one after the other, on the main thread */
 };
 
 /* Where the records are, at one moment. */

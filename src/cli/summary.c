@@ -121,7 +121,7 @@ int run_print_json(struct run *run)
 	printf(",\"read_seconds\":%.6f,\"parse_seconds\":%.6f,\"insert_seconds\":%.6f,\"wait_seconds\":%.6f"
 	       ",\"sink_seconds\":%.6f}\n",
 	       summary_seconds(run->read_ns), summary_seconds(run->parse_ns),
-	       summary_seconds(run->insert_work_ns), summary_seconds(run->insert_ns - run->insert_work_ns),
+	       summary_seconds(run->insert_ns), summary_seconds(run->wait_ns),
 	       summary_seconds((int64_t)run->host.sink_ns));
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		console_say("cannot write the summary to standard output");

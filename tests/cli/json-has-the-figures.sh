@@ -12,6 +12,7 @@ is "1001|999|2|0|0|10|99.9" \
 	"$(sql b.db 'SELECT records, flushed, rejected, left, retries, batches, mean_batch FROM records')" \
 	"the figures"
 is 1 "$(sql b.db "SELECT seconds > 0 AND abs(rate_per_s - flushed / seconds) < rate_per_s / 100 AND
-	read_seconds >= 0 AND parse_seconds > 0 AND insert_seconds > 0 AND sink_seconds > 0 AND
-	read_seconds + parse_seconds + insert_seconds <= seconds FROM records")" "the times"
+	read_seconds >= 0 AND parse_seconds > 0 AND insert_seconds > 0 AND wait_seconds >= 0 AND
+	sink_seconds > 0 AND
+	read_seconds + parse_seconds + insert_seconds + wait_seconds <= seconds FROM records")" "the times"
 is "end of input" "$(figures ended_by)" "what ended it"
