@@ -166,6 +166,20 @@ static void csv_forget(struct csv *state, struct records *records)
 		state->header_len = state->columns = 0;
 }
 
+/* A record without a quote is one line, and whatever stands between delimiters
+ * is a field: most records are, and need no parser. */
+static void csv_split(struct csv *state, const struct line *line)
+{
+	const char *field = line->text, *end = field + line->len, *stop;
+
+	while ((stop = memchr(field, state->delimiter, (size_t)(end - field))) != NULL) {
+		csv_on_field((void *)field, (size_t)(stop - field), state);
+		field = stop + 1;
+	}
+	csv_on_field((void *)field, (size_t)(end - field), state);
+	csv_on_row('\n', state);
+}
+
 static bool csv_odd_quotes(const char *text, size_t len)
 {
 	const char *end = text + len;
@@ -180,10 +194,9 @@ static bool csv_odd_quotes(const char *text, size_t len)
 static bool csv_feed(struct csv *state, struct reader *reader, const struct line *line,
                      struct records *records)
 {
+	bool quoted = state->lines > 0 || memchr(line->text, '"', line->len);
 	size_t len;
 
-	state->quotes_open ^= csv_odd_quotes(line->text, line->len);
-	len = state->quotes_open ? line->size : line->len;
 	state->records = records;
 	state->text = reader->bytes + reader->begin;
 	state->text_len = state->fed + line->len;
@@ -191,6 +204,12 @@ static bool csv_feed(struct csv *state, struct reader *reader, const struct line
 	state->fed += line->size;
 	if (state->lines++ == 0)
 		state->first_size = line->size;
+	if (!quoted) {
+		csv_split(state, line);
+		return true;
+	}
+	state->quotes_open ^= csv_odd_quotes(line->text, line->len);
+	len = state->quotes_open ? line->size : line->len;
 	return csv_parse(&state->parser, line->text, len, csv_on_field, csv_on_row, state) == len &&
 	       (state->quotes_open ||
 		csv_parse(&state->parser, "\n", 1, csv_on_field, csv_on_row, state) == 1);
