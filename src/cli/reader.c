@@ -82,14 +82,15 @@ ssize_t reader_fill(struct reader *reader)
 {
 	ssize_t n;
 
-	if (reader->capacity - reader->end < READER_ROOM) {
+	if (reader->capacity - READER_PADDING - reader->end < READER_ROOM) {
 		memmove(reader->bytes, reader->bytes + reader->begin, reader->end - reader->begin);
 		reader->end -= reader->begin;
 		reader->begin = 0;
-		memory_grow(&reader->bytes, &reader->capacity, reader->end + READER_ROOM, 1);
+		memory_grow(&reader->bytes, &reader->capacity, reader->end + READER_ROOM + READER_PADDING, 1);
 	}
 	do
-		n = read(reader->fd, reader->bytes + reader->end, reader->capacity - reader->end);
+		n = read(reader->fd, reader->bytes + reader->end,
+			 reader->capacity - READER_PADDING - reader->end);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

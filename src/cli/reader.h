@@ -6,6 +6,9 @@
  *        │ taken          │ line │ line │ part of a line │ room        │
  *        └────────────────┴──────┴──────┴────────────────┴─────────────┘
  *
+ * READER_PADDING bytes behind a line may be read, whatever they are, for those
+ * who look at many bytes at once.
+ *
  * The formats look at lines from `begin` on, as far as they need, and take those
  * that they are done with. They never wait: who wants more than is there says so
  * to the loop, which waits for the input, and for signals, in one place.
@@ -17,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#define READER_PADDING 64
 
 struct reader {
 	int fd;
