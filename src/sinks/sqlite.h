@@ -15,7 +15,7 @@
 
 #include <databuffer/sink.h>
 
-#define ROWS_AT_ONCE 8  /* inserted by one statement; more gain little */
+#define ROWS_AT_ONCE 32 /* inserted by one statement; more gain little */
 #define SHAPES_KEPT  64 /* the one used longest ago makes room */
 
 /* Records with the same names, byte for byte, are of one shape. The first of them
