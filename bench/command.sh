@@ -2,17 +2,22 @@
 # command.sh BUILD [--quick]: the `databuffer` command beside `sqlite3 .import`, into the same table.
 #
 # A million rows of six columns (--quick: 20,000) are made once, as CSV and as NDJSON. Each is then loaded
-# into a fresh database whose table is there already, each way in turn, three times (--quick: once); the
+# into a fresh database whose table is there already, each way in turn, five times (--quick: once); the
 # medians are printed as lines of JSON. After each load the table's count and sums must be those of what was
-# made, or this fails.
+# made, or this fails. Both commands have synced the database when they end.
+#
+# Ratios are taken within a round, so that a slower minute of the machine is both commands', and are given of
+# elapsed time and of processor time: ours has two threads, which on a machine of one core, or whose other
+# cores are busy, are no help.
 #
 # Of our own command also what it says of its time: reading, parsing, inserting into the buffer, waiting for
-# room in it (the sink is behind), and, beside these on another thread, in SQLite.
+# room in it (the sink is behind), and, beside these on another thread, in SQLite. The buffer's share is of all
+# of these but the waiting.
 set -euo pipefail
 build=$1
 quick=${2:-}
 rows=1000000
-rounds=3
+rounds=5
 if [ "$quick" = --quick ]; then
 	rows=20000
 	rounds=1
@@ -63,11 +68,13 @@ check_database() { # NAME
 	fi
 }
 
-seconds() { # COMMAND...: how long it takes; its output goes to the file "out"
-	local begin=$EPOCHREALTIME end
-	"$@" >out
-	end=$EPOCHREALTIME
-	awk -v begin="$begin" -v end="$end" 'BEGIN { printf "%.6f\n", end - begin }'
+timed() { # NAME COMMAND...: notes how long it takes, and how long it works; its output goes to the file "out"
+	local name=$1 TIMEFORMAT='%R %U %S' elapsed user system
+	shift
+	{ time "$@" >out 2>&3; } 3>&2 2>took
+	read -r elapsed user system <took
+	note "$name" "$elapsed"
+	note "$name.work" "$(awk "BEGIN { print $user + $system }")"
 }
 
 import() { # the table is there, so the header is one more line to skip
@@ -78,8 +85,12 @@ load() { # FILE
 	"$databuffer" run --json --progress=never --sink 'sqlite:rows.db?table=rows' "$1"
 }
 
-note() { # NAME SECONDS
+note() { # NAME NUMBER
 	echo "$2" >>"times.$1"
+}
+
+note_ratio() { # NAME A B: how many times B, in the round that was noted last
+	note "$1" "$(tail -qn 1 "times.$2" "times.$3" | paste -sd' ' | awk '{ print $1 / $2 }')"
 }
 
 field() { # NAME: a number of the summary in "out"
@@ -91,6 +102,8 @@ note_phases() { # FORMAT
 	for phase in read parse insert wait sink; do
 		note "$1.$phase" "$(field "${phase}_seconds")"
 	done
+	note "$1.share" "$(tail -qn 1 "times.$1".{insert,read,parse,sink} | paste -sd' ' |
+		awk '{ print 100 * $1 / ($1 + $2 + $3 + $4) }')"
 }
 
 median() { # NAME
@@ -104,24 +117,31 @@ print_figure() { # TEXT VALUE UNIT
 wanted=$(make_rows)
 for ((round = 1; round <= rounds; round++)); do
 	fresh_database
-	note import "$(seconds import)"
+	timed import import
 	check_database 'sqlite3 .import'
 	for format in csv ndjson; do
 		fresh_database
-		note "$format" "$(seconds load "rows.$format")"
+		timed "$format" load "rows.$format"
 		note_phases "$format"
+		note_ratio "$format.ratio" import "$format"
+		note_ratio "$format.work.ratio" import.work "$format.work"
 		check_database "databuffer of $format"
 	done
 done
 
 print_figure "rows" "$rows" ""
 print_figure "sqlite3 .import of CSV" "$(median import)" s
+print_figure "sqlite3 .import of CSV: processor time" "$(median import.work)" s
 for format in csv ndjson; do
 	text=${format^^}
 	print_figure "databuffer of $text" "$(median $format)" s
+	print_figure "databuffer of $text: processor time" "$(median $format.work)" s
+	print_figure "databuffer of $text: times as fast as .import of CSV" "$(median $format.ratio)" ""
+	print_figure "databuffer of $text: times as fast by processor time" "$(median $format.work.ratio)" ""
 	print_figure "databuffer of $text: reading" "$(median $format.read)" s
 	print_figure "databuffer of $text: parsing" "$(median $format.parse)" s
 	print_figure "databuffer of $text: in the buffer" "$(median $format.insert)" s
 	print_figure "databuffer of $text: waiting for SQLite" "$(median $format.wait)" s
 	print_figure "databuffer of $text: in SQLite, beside" "$(median $format.sink)" s
+	print_figure "databuffer of $text: the buffer's share" "$(median $format.share)" "%"
 done
