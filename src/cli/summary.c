@@ -21,6 +21,11 @@ static double summary_mean_batch(const struct run_counts *counts)
 	return counts->batches ? (double)counts->flushed / (double)counts->batches : 0;
 }
 
+static double summary_seconds(int64_t ns)
+{
+	return (double)ns / CLOCK_NS_PER_SEC;
+}
+
 /* --- While it runs ---------------------------------------------------------------------- */
 
 /* The rate of late, rather than since the start. */
@@ -92,14 +97,14 @@ void run_print_summary(struct run *run)
 		                         "left      %14s   not written before the end\n",
 		                         console_number((double)counts.left));
 	if (counts.retries > 0)
-		snprintf(text + used, sizeof(text) - used, "retries   %14s\n",
-		         console_number((double)counts.retries));
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "retries   %14s\n",
+		                         console_number((double)counts.retries));
+	snprintf(text + used, sizeof(text) - used,
+	         "reading %.2f s, parsing %.2f s, in the buffer %.2f s, waiting for room %.2f s; "
+	         "beside these, in the sink %.2f s\n",
+	         summary_seconds(run->read_ns), summary_seconds(run->parse_ns), summary_seconds(run->insert_ns),
+	         summary_seconds(run->wait_ns), summary_seconds((int64_t)run->host.sink_ns));
 	console_print(text);
-}
-
-static double summary_seconds(int64_t ns)
-{
-	return (double)ns / CLOCK_NS_PER_SEC;
 }
 
 int run_print_json(struct run *run)

@@ -13,6 +13,8 @@ grep -qE '^records +20   in [0-9.]+ s, [0-9]+ a second$' lines || fail "no summa
 grep -qE '^flushed +20   in 2 batches, 10 records in each on average$' lines ||
 	fail "no batches: $(cat lines)"
 grep -qE '^rejected +0$' lines || fail "no rejects: $(cat lines)"
+grep -qE '^reading [0-9.]+ s, parsing .*; beside these, in the sink (0\.[6-9]|[1-9][0-9]*\.)[0-9]* s$' lines ||
+	fail "no times: $(cat lines)"
 
 # What is said meanwhile stands on a line of its own.
 printf 'x\n' >bad.ndjson
