@@ -51,12 +51,12 @@ static struct lane *put_anywhere(struct producer *producer, const struct lease_r
 {
 	producer_look_again(producer, room_seen);
 	for (int recall = producer->lane_count == 1; recall <= 1; recall++) {
-		struct lane *lane = producer->cursor;
+		struct lane *lane = producer_recent.cursor;
 		for (unsigned i = 0; i < producer->lane_count; i++) {
 			enum partition_room room = put_into(lane, request, data, hold, recall);
 			producer_skip(producer, lane, room != ROOM_LEASED);
 			if (room == ROOM_LEASED) {
-				producer->cursor = lane->next;
+				producer_recent.cursor = lane->next;
 				return lane;
 			}
 			lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
@@ -160,7 +160,7 @@ static struct lane *keyed_lane(struct producer *producer, const struct insertion
 /* Where round-robin looks last. */
 static struct lane *last_lane(struct producer *producer)
 {
-	size_t first = (size_t)(producer->cursor - producer->lanes);
+	size_t first = (size_t)(producer_recent.cursor - producer->lanes);
 	return &producer->lanes[(first + producer->lane_count - 1) % producer->lane_count];
 }
 
@@ -222,7 +222,7 @@ static unsigned first_partition(struct databuffer *buf, const struct insertion *
 	if (!producer)
 		return 0;
 	struct lane *lane = keyed_lane(producer, insertion);
-	return (lane ? lane : producer->cursor)->partition->number;
+	return (lane ? lane : producer_recent.cursor)->partition->number;
 }
 
 static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion)
@@ -291,9 +291,9 @@ static inline bool array_fast(struct databuffer *buf, struct lane *lane, const v
 	return put != LANE_REFUSED;
 }
 
-static inline bool may_be_fast(const struct producer *producer, const struct databuffer *buf, const void *data)
+static ALWAYS_INLINE bool may_be_fast(const struct databuffer *buf, const void *data)
 {
-	return __builtin_expect(producer_is_of(producer, buf) && data && !telemetry_wants(INSERT_EVENTS), 1);
+	return producer_use(buf) && __builtin_expect(data && !telemetry_wants(INSERT_EVENTS), 1);
 }
 
 static COLD int insert_one_slow(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
@@ -308,13 +308,12 @@ static COLD int insert_one_slow(struct databuffer *buf, const void *data, size_t
 static __attribute__((noinline)) int insert_any(struct databuffer *buf, const void *data, size_t len,
                                                 int64_t timeout_ms)
 {
-	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, data)) {
-		struct lane *lane = producer->cursor;
-		producer->cursor = lane->next;
+	if (may_be_fast(buf, data)) {
+		struct lane *lane = producer_recent.cursor;
+		producer_recent.cursor = lane->next;
 		if (put_fast(buf, lane, data, len))
 			return 0;
-		producer->cursor = lane;
+		producer_recent.cursor = lane;
 	}
 	return insert_one_slow(buf, data, len, timeout_ms);
 }
@@ -323,17 +322,17 @@ static __attribute__((noinline)) int insert_any(struct databuffer *buf, const vo
  * stack; anything else is left to others. */
 static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
 {
-	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, data)) {
-		struct lane *lane = producer->cursor;
+	/* Whatever is not at hand insert_any finds. */
+	if (__builtin_expect(producer_recent.buf == buf && data && !telemetry_wants(INSERT_EVENTS), 1)) {
+		struct lane *lane = producer_recent.cursor;
 		if (__builtin_expect(lane->quick == len, 1)) {
-			producer->cursor = lane->next;
+			producer_recent.cursor = lane->next;
 			enum lane_put put = lane_put_quick(lane, data, len);
 			if (__builtin_expect(put == LANE_STORED, 1))
 				return 0;
 			if (put == LANE_EXHAUSTED)
 				return look_if_full(buf, lane);
-			producer->cursor = lane;
+			producer_recent.cursor = lane;
 		}
 	}
 	return insert_any(buf, data, len, timeout_ms);
@@ -351,8 +350,8 @@ int databuffer_insert_timed(databuffer *buf, const void *data, size_t len, int64
 
 int databuffer_insert_keyed_timed(databuffer *buf, uint64_t key, const void *data, size_t len, int64_t timeout_ms)
 {
-	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, data)) {
+	if (may_be_fast(buf, data)) {
+		struct producer *producer = producer_recent.producer;
 		struct lane *lane = &producer->lanes[hash_to_range(hash_mix(key), producer->lane_count)];
 		if (put_fast(buf, lane, data, len))
 			return 0;
@@ -380,16 +379,15 @@ static bool are_plain(const struct databuffer *buf, const databuffer_item *items
 
 int64_t databuffer_insert_batch_timed(databuffer *buf, const databuffer_item *items, size_t n, int64_t timeout_ms)
 {
-	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, items) && n - 1 < UINT32_MAX / 2 && are_plain(buf, items, n)) {
-		struct lane *lane = producer->cursor;
-		producer->cursor = lane->next;
+	if (may_be_fast(buf, items) && n - 1 < UINT32_MAX / 2 && are_plain(buf, items, n)) {
+		struct lane *lane = producer_recent.cursor;
+		producer_recent.cursor = lane->next;
 		enum lane_put put = lane_put_items(lane, items, (uint32_t)n);
 		if (put == LANE_EXHAUSTED)
 			look_if_full(buf, lane);
 		if (put != LANE_REFUSED)
 			return 0;
-		producer->cursor = lane;
+		producer_recent.cursor = lane;
 	}
 	if (!buf || (!items && n > 0))
 		return DATABUFFER_EINVAL;
@@ -405,13 +403,12 @@ int64_t databuffer_insert_batch(databuffer *buf, const databuffer_item *items, s
 int64_t databuffer_insert_array_timed(databuffer *buf, const void *base, size_t n, size_t item_size,
                                       int64_t timeout_ms)
 {
-	struct producer *producer = producer_cached(buf);
-	if (may_be_fast(producer, buf, base) && n - 1 < UINT32_MAX / 2 && item_size <= UINT32_MAX) {
-		struct lane *lane = producer->cursor;
-		producer->cursor = lane->next;
+	if (may_be_fast(buf, base) && n - 1 < UINT32_MAX / 2 && item_size <= UINT32_MAX) {
+		struct lane *lane = producer_recent.cursor;
+		producer_recent.cursor = lane->next;
 		if (array_fast(buf, lane, base, (uint32_t)n, (uint32_t)item_size))
 			return 0;
-		producer->cursor = lane;
+		producer_recent.cursor = lane;
 	}
 	if (!buf || (!base && n > 0 && item_size > 0))
 		return DATABUFFER_EINVAL;

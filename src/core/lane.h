@@ -202,8 +202,11 @@ static inline void lane_copy_words(unsigned char *to, const unsigned char *from,
 	switch ((len - 1) / 8) {
 	WORD(15) WORD(14) WORD(13) WORD(12) WORD(11) WORD(10) WORD(9)
 	WORD(8) WORD(7) WORD(6) WORD(5) WORD(4) WORD(3) WORD(2) WORD(1)
-	default:
+	case 0:
 		lane_copy_word(to + len - 8, from + len - 8);
+		return;
+	default:
+		__builtin_unreachable(); /* LANE_WORDS_MIN <= len <= LANE_WORDS_MAX */
 	}
 #undef WORD
 }

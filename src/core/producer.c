@@ -6,12 +6,32 @@
 
 #include "core/registry.h"
 
-/* Stands in the table where nothing does: no buffer has this address. */
-static struct producer nobody = { .buffer = (struct databuffer *)&nobody };
+/* Stands where nothing does: no buffer has this address. */
+static struct producer nobody;
 
-_Thread_local struct producer *producer_cache[1 << PRODUCER_CACHE_BITS] = {
-	&nobody, &nobody, &nobody, &nobody, &nobody, &nobody, &nobody, &nobody,
-};
+_Thread_local struct producer_recent producer_recent = { .buf = (const struct databuffer *)&nobody };
+
+#define CACHE_BITS 3
+
+static _Thread_local struct producer *cache[1 << CACHE_BITS];
+
+static struct producer **cache_place(const struct databuffer *buf)
+{
+	uint64_t hash = ((uint64_t)(uintptr_t)buf >> 6) * UINT64_C(0x9e3779b97f4a7c15);
+	return &cache[hash >> (64 - CACHE_BITS)];
+}
+
+static bool is_of(const struct producer *producer, const struct databuffer *buf)
+{
+	return atomic_load_explicit(&producer->buffer, memory_order_relaxed) == buf;
+}
+
+static void put_at_hand(struct producer *producer, const struct databuffer *buf)
+{
+	if (producer_recent.producer)
+		producer_recent.producer->cursor = producer_recent.cursor;
+	producer_recent = (struct producer_recent){ buf, producer->cursor, producer };
+}
 
 static _Thread_local struct list mine;
 
@@ -20,9 +40,11 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
 static void forget(struct producer *producer)
 {
-	for (unsigned i = 0; i < 1 << PRODUCER_CACHE_BITS; i++)
-		if (producer_cache[i] == producer)
-			producer_cache[i] = &nobody;
+	for (unsigned i = 0; i < 1 << CACHE_BITS; i++)
+		if (cache[i] == producer)
+			cache[i] = NULL;
+	if (producer_recent.producer == producer)
+		producer_recent = (struct producer_recent){ .buf = (const struct databuffer *)&nobody };
 	list_remove(&producer->in_thread);
 	free(producer);
 }
@@ -151,22 +173,32 @@ static struct producer *make(struct databuffer *buf)
 	return producer;
 }
 
+bool producer_switch(const struct databuffer *buf)
+{
+	struct producer *producer = *cache_place(buf);
+	if (!buf || !producer || !is_of(producer, buf))
+		return false;
+	put_at_hand(producer, buf);
+	return true;
+}
+
 struct producer *producer_get(struct databuffer *buf)
 {
-	struct producer *producer = producer_cached(buf);
-	if (producer_is_of(producer, buf))
-		return producer;
+	if (producer_use(buf) && is_of(producer_recent.producer, buf))
+		return producer_recent.producer;
 	if (!mine.next)
 		list_init(&mine);
-	producer = find_mine(buf);
+	struct producer *producer = find_mine(buf);
 	if (!producer) {
 		pthread_once(&exit_once, make_exit_key);
 		if (pthread_setspecific(exit_key, &mine) != 0)
 			return NULL;
 		producer = make(buf);
 	}
-	if (producer)
-		*producer_cache_place(buf) = producer;
+	if (producer) {
+		*cache_place(buf) = producer;
+		put_at_hand(producer, buf);
+	}
 	return producer;
 }
 

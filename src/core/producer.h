@@ -8,8 +8,9 @@
  * may keep a pointer to it without a lock, and a stopped buffer only writes NULL
  * to `buffer`, which the thread's next insert sees.
  *
- * The thread finds it in a small table of its own, by the buffer's address. A
- * table in thread-local storage of the initial-exec model is one load away.
+ * The one that the thread used last is at hand in thread-local storage, with the
+ * lane of its next insert, so that from a buffer's address to that lane it is one
+ * load (the initial-exec model). A few more are in a small table behind it.
  */
 #ifndef DATABUFFER_CORE_PRODUCER_H
 #define DATABUFFER_CORE_PRODUCER_H
@@ -27,7 +28,7 @@ struct hold {
 
 struct producer {
 	_Atomic(struct databuffer *) buffer; /* NULL when it is gone; under the registry's lock */
-	struct lane *cursor;                 /* the lane of the next insert */
+	struct lane *cursor;                 /* the lane of the next insert; stale while it is at hand */
 	unsigned skips;                      /* how many lanes the ring leaves out */
 	uint32_t room_seen;                  /* buffer->room when producer_look_again last looked */
 	struct list in_buffer;               /* buffer->producers, under the registry's lock */
@@ -38,31 +39,29 @@ struct producer {
 	struct lane lanes[];
 };
 
-#define PRODUCER_CACHE_BITS 3
+/* What is at hand. `buf` is the address alone: the buffer may be gone, and even
+ * another one be in its place. Then the lanes here have no lease, and never will,
+ * and whoever is refused by one looks further. */
+struct producer_recent {
+	const struct databuffer *buf; /* never NULL */
+	struct lane *cursor;
+	struct producer *producer;
+};
 
-extern _Thread_local struct producer *producer_cache[1 << PRODUCER_CACHE_BITS]
+extern _Thread_local struct producer_recent producer_recent
 	__attribute__((visibility("hidden"), tls_model("initial-exec")));
 
-static inline struct producer **producer_cache_place(const struct databuffer *buf)
-{
-	uint64_t hash = ((uint64_t)(uintptr_t)buf >> 6) * UINT64_C(0x9e3779b97f4a7c15);
-	return &producer_cache[hash >> (64 - PRODUCER_CACHE_BITS)];
-}
+/* Has the calling thread's producer for that address at hand, if it is easily found. */
+bool producer_switch(const struct databuffer *buf);
 
-/* Where the thread looks first; never NULL, and perhaps another buffer's. */
-static inline struct producer *producer_cached(const struct databuffer *buf)
+static inline bool producer_use(const struct databuffer *buf)
 {
-	return *producer_cache_place(buf);
-}
-
-static inline bool producer_is_of(const struct producer *producer, const struct databuffer *buf)
-{
-	return atomic_load_explicit(&producer->buffer, memory_order_relaxed) == buf;
+	return __builtin_expect(producer_recent.buf == buf, 1) || producer_switch(buf);
 }
 
 /* The calling thread's producer for a buffer that it is inside; made if there is
- * none. NULL without memory, or if the buffer is on its way out. It is good until
- * the thread next comes here, or runs code of the program's that may. */
+ * none. NULL without memory, or if the buffer is on its way out. It is good, and
+ * at hand, until the thread next comes here, or runs code of the program's that may. */
 struct producer *producer_get(struct databuffer *buf);
 
 /* Leaves a lane out of the ring, since its partition is full, or takes it in. At
