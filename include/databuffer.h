@@ -190,10 +190,17 @@ DATABUFFER_API const char *databuffer_trigger_name(databuffer_trigger trigger);
  *
  * DATABUFFER_REJECT: permanent. This batch, as it is, will never be taken. It
  * is given again in halves, in order, until the items that are rejected alone
- * have gone to handle_dead and all others are flushed. */
+ * have gone to handle_dead and all others are flushed.
+ *
+ * DATABUFFER_TOO_LARGE: too many items, or bytes, at once. The batch is given in
+ * two halves, in order, and half its size is from then on the bound of what this
+ * partition gives at once, be it cut into pieces. After some full batches twice
+ * as much is tried, and is the bound if it is taken. An item that is too large
+ * alone goes to handle_dead. */
 enum {
 	DATABUFFER_RETRY = 1,
-	DATABUFFER_REJECT = 2
+	DATABUFFER_REJECT = 2,
+	DATABUFFER_TOO_LARGE = 3
 };
 
 /* Writes a batch. Runs on a flusher thread (DATABUFFER_THREADS) or inside
@@ -283,7 +290,7 @@ DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *v
  * 200 bytes; NULL: none). When the handler then answers 0, the named items go
  * to handle_dead and all others count as flushed; when it answers
  * DATABUFFER_REJECT, the named items go to handle_dead and the others are given
- * again; on a transient answer the names are forgotten. 0, DATABUFFER_EINVAL
+ * again; on any other answer the names are forgotten. 0, DATABUFFER_EINVAL
  * for an index beyond the batch, or DATABUFFER_ENOMEM. */
 DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, const char *reason);
 
@@ -519,6 +526,7 @@ typedef struct databuffer_partition_info {
 	size_t size;            /* items held: open, queued and in flight */
 	size_t bytes;           /* bytes they have together */
 	size_t flush_size;      /* at how many items the open batch is cut */
+	size_t size_bound;      /* items a handler is given at once since DATABUFFER_TOO_LARGE; 0: any */
 	int64_t flush_interval; /* the options */
 	int64_t flush_jitter;
 	int64_t flush_timeout;
@@ -554,6 +562,7 @@ typedef struct databuffer_latency {
 	X(attempts, "calls of handle_flush")                                  \
 	X(failures, "calls of handle_flush that failed for now")              \
 	X(rejects, "calls of handle_flush that failed for good")              \
+	X(too_large, "calls of handle_flush that were given too much at once") \
 	X(timeouts, "calls of handle_flush that were late")                   \
 	X(waits, "inserts that waited for room")                              \
 	X(refused, "inserts that failed for want of room in time")

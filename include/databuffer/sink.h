@@ -156,6 +156,8 @@ typedef struct databuffer_sink {
 	 * says why; the same batch comes again after a while, maybe to another state.
 	 * DATABUFFER_REJECT: something of this batch will never be taken, and it is
 	 * not known what; nothing was written; it comes again in smaller pieces.
+	 * DATABUFFER_TOO_LARGE: more than the target takes at once; nothing was
+	 * written; it comes again in halves, and what follows in no larger pieces.
 	 *
 	 * If only a part could be written and cannot be taken back, name nothing and
 	 * answer as transient: what is given again may then be written twice, which

@@ -41,6 +41,8 @@ const char *databuffer_strerror(int rc)
 		return "the handler failed for now; the batch is kept and given again";
 	case DATABUFFER_REJECT:
 		return "the handler will never take this batch as it is";
+	case DATABUFFER_TOO_LARGE:
+		return "the batch is too large for the handler; it is given in halves";
 	default:
 		if (rc < 0 && rc != INT_MIN)
 			text = error_system_text(-rc);

@@ -121,15 +121,15 @@ static int host_flush(databuffer_batch *batch, void *meta)
 	if (answer == 0) {
 		why.text[0] = '\0';
 		atomic_fetch_add(&host->batches, 1);
-	} else if (answer != DATABUFFER_REJECT) {
+	} else if (answer != DATABUFFER_REJECT && answer != DATABUFFER_TOO_LARGE) {
 		atomic_fetch_add(&host->retries, 1);
 	}
 	if (answer != 0 && why.text[0] == '\0')
 		databuffer_sentence_set(&why, 0, "the sink failed without saying why (%d)", answer);
 	/* Alone at last: the sink's sentence is about this record. */
-	if (answer == DATABUFFER_REJECT && databuffer_batch_size(batch) == 1)
+	if ((answer == DATABUFFER_REJECT || answer == DATABUFFER_TOO_LARGE) && databuffer_batch_size(batch) == 1)
 		databuffer_batch_fail(batch, 0, why.text);
-	if (answer != DATABUFFER_REJECT)
+	if (answer != DATABUFFER_REJECT && answer != DATABUFFER_TOO_LARGE)
 		host_tell(host, &why);
 	atomic_fetch_sub(&host->running, 1);
 	return answer;

@@ -224,6 +224,12 @@ void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns)
 	atomic_store_explicit(&batch->cancelled, 0, memory_order_relaxed);
 }
 
+void batch_limit(struct databuffer_batch *batch, uint32_t most)
+{
+	if (batch->attempt == 0 && batch->to - batch->from > most)
+		batch->to = batch->from + most;
+}
+
 void batch_finish(struct databuffer_batch *batch)
 {
 	free(batch->dead);
@@ -295,13 +301,13 @@ static void take_out_named(struct databuffer_batch *batch)
 
 /* Names one item that has failed alone, and, where that has been so often enough,
  * all that were given up with it. False without memory to say so. */
-static bool name_bad(struct databuffer_batch *batch, bool rejected, const char *text)
+static bool name_bad(struct databuffer_batch *batch, bool answered, const char *text)
 {
 	struct batch_dead *dead = add_dead(batch);
 	if (!dead)
 		return false;
 	fill_dead(dead, batch, 0, text);
-	if (rejected || ++batch->misses < BATCH_MISSES)
+	if (answered || ++batch->misses < BATCH_MISSES)
 		return true;
 	while (batch->to < batch->spent_end && (dead = add_dead(batch)) != NULL)
 		fill_dead(dead, batch, batch->to++ - batch->from,
@@ -327,11 +333,12 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 {
 	struct verdict verdict = { 0 };
 	uint32_t count = batch->to - batch->from;
-	bool rejected = answer == DATABUFFER_REJECT;
-	if (answer == 0 || rejected) {
+	bool too_large = answer == DATABUFFER_TOO_LARGE, answered = answer_is_final(answer);
+	if (!answered || (too_large && count > 1))
+		batch->dead_count = 0;
+	if (answered) {
 		batch->misses = 0;
 	} else {
-		batch->dead_count = 0;
 		verdict.spent = given_up != NULL;
 		verdict.transient = !verdict.spent;
 		if (verdict.transient)
@@ -340,12 +347,16 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 			batch->spent_end = batch->to;
 	}
 
-	if (answer != 0 && count == 1 && batch->dead_count == 0 &&
-	    !name_bad(batch, rejected, rejected ? "the handler rejected it" : given_up)) {
-		/* Without memory the item waits, and is asked again. */
-		verdict.spent = false;
-		verdict.transient = true;
-		return verdict;
+	if (answer != 0 && count == 1 && batch->dead_count == 0) {
+		const char *text = !answered ? given_up :
+		                   too_large ? "it is too large for the sink, also alone" :
+		                               "the handler rejected it";
+		if (!name_bad(batch, answered, text)) {
+			/* Without memory the item waits, and is asked again. */
+			verdict.spent = false;
+			verdict.transient = true;
+			return verdict;
+		}
 	}
 	verdict.dead = batch->dead_count;
 	for (uint32_t i = 0; i < batch->dead_count; i++)
@@ -365,6 +376,9 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 		batch->segment->bytes = whole - verdict.dead_bytes;
 	} else if (count == 0) {
 		settle(batch); /* an empty batch, rejected */
+	} else if (too_large) {
+		batch->attempt = 0;
+		batch->to -= count / 2;
 	} else {
 		batch->bad_end = batch->to;
 		choose_next(batch);

@@ -70,7 +70,15 @@ void batch_init(struct databuffer_batch *batch, struct segment *segment, uint32_
 /* Readies it for a call of the handler, and cleans up after the call's verdict
  * has been carried out. */
 void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns);
+/* Before that: items that were not given yet go at most `most` at once. */
+void batch_limit(struct databuffer_batch *batch, uint32_t most);
 void batch_finish(struct databuffer_batch *batch);
+
+/* Whether the sink has said what it makes of these very items: all but for now. */
+static inline bool answer_is_final(int answer)
+{
+	return answer == 0 || answer == DATABUFFER_REJECT || answer == DATABUFFER_TOO_LARGE;
+}
 
 /* What an answer comes to. Bytes and counts are of this call. */
 struct verdict {
@@ -93,7 +101,10 @@ struct verdict {
  * it does not is dead, after as many calls as above. But a sink that is down
  * takes nothing, however small, and would be called for each item in vain: so
  * once BATCH_MISSES items in a row have failed alone and none in between was
- * taken, the others that were given up go with them. */
+ * taken, the others that were given up go with them.
+ *
+ * A batch that was too large is given in its halves, the first one first; an item
+ * that is too large alone is bad. */
 #define BATCH_MISSES 16
 
 struct verdict batch_judge(struct databuffer_batch *batch, int answer, const char *given_up);

@@ -29,6 +29,8 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 	partition->in_flight++;
 	partition->attempts++;
 	segment->started_ns = now_ns;
+	if (partition->fit.bound > 0)
+		batch_limit(&segment->batch, partition->fit.bound);
 	int64_t timeout = partition->options->flush_timeout;
 	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
 	return segment;
@@ -60,12 +62,24 @@ static void settle_items(struct partition *partition, struct segment *segment, u
 	}
 }
 
+/* What the answer says of how much the sink takes at once. */
+static void fit_batch(struct partition *partition, uint32_t count, int answer)
+{
+	const databuffer_options *o = partition->options;
+	if (answer == 0)
+		fit_taken(&partition->fit, count, (uint32_t)(o->max_size + o->max_size_jitter));
+	else if (answer == DATABUFFER_TOO_LARGE && count > 1)
+		fit_too_large(&partition->fit, count);
+}
+
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
 	partition->last_status = answer;
 	if (answer == DATABUFFER_REJECT)
 		partition->rejects++;
+	else if (answer == DATABUFFER_TOO_LARGE)
+		partition->too_large++;
 	else if (answer != 0)
 		partition->failures++;
 	if (segment->abandoned) {
@@ -74,9 +88,9 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	}
 	batch->status = answer;
 	batch->deadline_ns = PORT_NEVER; /* it has answered; handle_dead may take its time */
+	fit_batch(partition, batch->to - batch->from, answer);
 	struct retry_reason reason;
-	bool transient = answer != 0 && answer != DATABUFFER_REJECT;
-	bool over = transient && retry_is_over(partition, batch, answer, now_ns, &reason);
+	bool over = !answer_is_final(answer) && retry_is_over(partition, batch, answer, now_ns, &reason);
 	struct verdict verdict = batch_judge(batch, answer, over ? reason.text : NULL);
 	partition->flushed += verdict.flushed;
 	partition->flushed_bytes += verdict.flushed_bytes;

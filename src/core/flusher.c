@@ -145,7 +145,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	pthread_mutex_unlock(&buf->times_lock);
 
 	struct attempt attempt = { batch->attempt, databuffer_batch_size(batch), answer };
-	bool failed = answer != 0 && answer != DATABUFFER_REJECT;
+	bool failed = !answer_is_final(answer);
 	pthread_mutex_lock(&partition->lock);
 	struct verdict verdict = partition_judge(partition, segment, answer, buffer_now_ns(buf));
 	if (verdict.dead > 0 || failed) {

@@ -51,7 +51,8 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->accepted = partition->held = partition->held_bytes = 0;
 	partition->flushed = partition->flushed_bytes = partition->dead = partition->left = 0;
 	partition->batches = partition->attempts = partition->failures = 0;
-	partition->rejects = partition->timeouts = 0;
+	partition->rejects = partition->too_large = partition->timeouts = 0;
+	partition->fit = (struct fit){ 0 };
 	partition->last_status = 0;
 	init_state(partition, now_ns);
 	supply_reset(partition);
@@ -186,6 +187,7 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 		.size = partition_size(partition),
 		.bytes = partition_bytes(partition),
 		.flush_size = partition->open ? partition->open->capacity : partition->flush_size,
+		.size_bound = partition->fit.bound,
 		.flush_interval = partition->options->flush_interval,
 		.flush_jitter = partition->options->flush_jitter,
 		.flush_timeout = partition->options->flush_timeout,
@@ -217,5 +219,6 @@ void partition_add_stats(const struct partition *partition, struct databuffer_st
 	stats->attempts += partition->attempts;
 	stats->failures += partition->failures;
 	stats->rejects += partition->rejects;
+	stats->too_large += partition->too_large;
 	stats->timeouts += partition->timeouts;
 }

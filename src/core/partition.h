@@ -28,6 +28,7 @@
 
 #include "base/list.h"
 #include "base/rng.h"
+#include "core/fit.h"
 #include "core/segment.h"
 #include "store/store.h"
 
@@ -61,6 +62,7 @@ struct partition {
 	uint64_t sequence;     /* of the segment opened last */
 	uint32_t flush_size;   /* the capacity of the next segment to open */
 	uint64_t waiting_items, waiting_bytes; /* in queue and flying, but for the stuck */
+	struct fit fit;        /* how much the sink takes at once */
 
 	int64_t next_cut_ns;   /* by time; PORT_NEVER if there is none */
 	bool asked;            /* a flush was asked for and could not be cut at once */
@@ -73,7 +75,7 @@ struct partition {
 	/* Counters, see databuffer_stats. `accepted` counts at the cut; what is in
 	 * the open segment is added when they are read. */
 	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, left;
-	uint64_t batches, attempts, failures, rejects, timeouts;
+	uint64_t batches, attempts, failures, rejects, too_large, timeouts;
 	int last_status;
 
 	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */

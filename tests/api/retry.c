@@ -68,7 +68,7 @@ static void whatever_is_no_other_answer_is_transient(void **state)
 	static const int odd[] = {
 		DATABUFFER_RETRY, -1, -EIO, -EAGAIN, -ENOSPC, -100000, INT_MIN, INT_MIN + 1,
 		DATABUFFER_ETIMEDOUT, DATABUFFER_ESTOPPED, DATABUFFER_EINVAL,
-		3, 4, 42, 1000, INT_MAX,
+		4, 5, 42, 1000, INT_MAX,
 	};
 	enum { ODD = sizeof(odd) / sizeof(odd[0]) };
 	struct sink *sink = sink_new();
@@ -333,7 +333,7 @@ static int now_and_then(struct sink *sink, databuffer_batch *batch, const struct
 	case 1:
 		return DATABUFFER_RETRY;
 	case 2:
-		return 3;
+		return 4;
 	default:
 		return 0;
 	}

@@ -27,12 +27,15 @@ static void a_handlers_answers_have_sentences_too(void **state)
 	const char *unknown = databuffer_strerror(INT_MAX);
 	const char *retry = databuffer_strerror(DATABUFFER_RETRY);
 	const char *reject = databuffer_strerror(DATABUFFER_REJECT);
+	const char *too_large = databuffer_strerror(DATABUFFER_TOO_LARGE);
 
 	(void)state;
 	assert_string_not_equal(databuffer_strerror(DATABUFFER_OK), unknown);
 	assert_string_not_equal(retry, unknown);
 	assert_string_not_equal(reject, unknown);
+	assert_string_not_equal(too_large, unknown);
 	assert_string_not_equal(retry, reject);
+	assert_string_not_equal(too_large, reject);
 }
 
 static void other_negative_numbers_are_the_systems(void **state)
@@ -44,7 +47,7 @@ static void other_negative_numbers_are_the_systems(void **state)
 
 static void no_number_is_without_a_sentence(void **state)
 {
-	static const int strange[] = { INT_MIN, -INT_MAX, -100000, 3, 100000, INT_MAX };
+	static const int strange[] = { INT_MIN, -INT_MAX, -100000, 4, 100000, INT_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++)
