@@ -604,13 +604,16 @@ DATABUFFER_API int databuffer_check(databuffer *buf);
 	X(INSERT_EXCEPTION, 4, "an insert was refused")                       \
 	X(FLUSH_START, 8, "a handler is about to run")                        \
 	X(FLUSH_STOP, 16, "a handler answered 0")                             \
-	X(FLUSH_EXCEPTION, 32, "a handler answered anything else, or is late")
+	X(FLUSH_EXCEPTION, 32, "a handler answered anything else, or is late") \
+	X(FLUSH_STUCK, 64, "a handler is late, and its partition goes on without it")
 
 typedef enum databuffer_event_kind {
 #define DATABUFFER_EVENT_ENUM(name, bit, text) DATABUFFER_##name = (bit),
 	DATABUFFER_EVENTS(DATABUFFER_EVENT_ENUM)
 #undef DATABUFFER_EVENT_ENUM
-	DATABUFFER_EVENTS_ALL = 63
+#define DATABUFFER_EVENT_BIT(name, bit, text) | (bit)
+	DATABUFFER_EVENTS_ALL = 0 DATABUFFER_EVENTS(DATABUFFER_EVENT_BIT)
+#undef DATABUFFER_EVENT_BIT
 } databuffer_event_kind;
 
 typedef struct databuffer_event {

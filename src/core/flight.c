@@ -101,11 +101,31 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 
 /* --- Late flushes ------------------------------------------------------------------------- */
 
-/* The partition goes on without a late flush, as long as they are few. */
-static void go_on_without(struct partition *partition, struct segment *segment)
+static struct news_item *add_news(struct partition *partition, const struct segment *segment,
+                                  databuffer_event_kind kind, int64_t now_ns)
 {
-	if (partition->stuck >= (unsigned)partition->options->max_stuck)
+	const struct databuffer_batch *batch = &segment->batch;
+	struct news_item *item = news_add(partition, kind);
+	item->event.size = databuffer_batch_size(batch);
+	item->event.bytes = databuffer_batch_bytes(batch);
+	item->event.trigger = batch->trigger;
+	item->event.attempt = batch->attempt;
+	item->event.duration_ns = now_ns - segment->started_ns;
+	item->event.status = DATABUFFER_ETIMEDOUT;
+	return item;
+}
+
+static bool may_go_on_without(const struct partition *partition)
+{
+	return partition->stuck < (unsigned)partition->options->max_stuck;
+}
+
+/* The partition goes on without a late flush, as long as they are few. */
+static void go_on_without(struct partition *partition, struct segment *segment, int64_t now_ns)
+{
+	if (!may_go_on_without(partition))
 		return;
+	add_news(partition, segment, DATABUFFER_FLUSH_STUCK, now_ns);
 	segment->stuck = true;
 	partition->stuck++;
 	partition->in_flight--;
@@ -114,7 +134,7 @@ static void go_on_without(struct partition *partition, struct segment *segment)
 }
 
 /* One of them is back; another may take its place. */
-static void wait_for_again(struct partition *partition, struct segment *segment)
+static void wait_for_again(struct partition *partition, struct segment *segment, int64_t now_ns)
 {
 	struct list *node;
 	segment->stuck = false;
@@ -123,7 +143,7 @@ static void wait_for_again(struct partition *partition, struct segment *segment)
 	partition->waiting_bytes += batch_left_bytes(&segment->batch);
 	LIST_FOREACH(node, &partition->flying)
 		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck)
-			go_on_without(partition, SEGMENT_OF(node));
+			go_on_without(partition, SEGMENT_OF(node), now_ns);
 }
 
 /* --- Landing ------------------------------------------------------------------------------- */
@@ -149,7 +169,7 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 	list_remove(&segment->link);
 	segment->flying = false;
 	if (segment->stuck)
-		wait_for_again(partition, segment);
+		wait_for_again(partition, segment, now_ns);
 	else
 		partition->in_flight--;
 	segment->late = false;
@@ -172,35 +192,24 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 
 /* --- Time ---------------------------------------------------------------------------------- */
 
-unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_event *late, size_t room,
-                        size_t *late_count)
+unsigned partition_tick(struct partition *partition, int64_t now_ns)
 {
 	struct list *node;
-	*late_count = 0;
+	bool late = false;
 	LIST_FOREACH(node, &partition->flying)
 	{
 		struct segment *segment = SEGMENT_OF(node);
 		struct databuffer_batch *batch = &segment->batch;
-		if (segment->late || batch->deadline_ns > now_ns || *late_count == room)
+		if (segment->late || batch->deadline_ns > now_ns || partition->news.count + 2 > NEWS_ROOM)
 			continue;
-		segment->late = true;
+		segment->late = late = true;
 		partition->timeouts++;
 		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);
 		batch->status = DATABUFFER_ETIMEDOUT;
-		go_on_without(partition, segment);
-		late[(*late_count)++] = (databuffer_event){
-			.kind = DATABUFFER_FLUSH_EXCEPTION,
-			.buffer = partition->name,
-			.partition = partition->number,
-			.size = databuffer_batch_size(batch),
-			.bytes = databuffer_batch_bytes(batch),
-			.trigger = batch->trigger,
-			.attempt = batch->attempt,
-			.duration_ns = now_ns - segment->started_ns,
-			.status = DATABUFFER_ETIMEDOUT,
-		};
+		add_news(partition, segment, DATABUFFER_FLUSH_EXCEPTION, now_ns)->alone = !may_go_on_without(partition);
+		go_on_without(partition, segment, now_ns);
 	}
-	return cut_advance(partition, now_ns) | (*late_count > 0 ? TODO_ROOM : 0);
+	return cut_advance(partition, now_ns) | (late ? TODO_ROOM : 0);
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -212,6 +221,8 @@ int64_t partition_deadline(const struct partition *partition)
 {
 	int64_t deadline = PORT_NEVER;
 	const struct list *node;
+	if (partition->news.count > 0)
+		return INT64_MIN;
 	LIST_FOREACH(node, &partition->flying)
 		if (!SEGMENT_OF(node)->late)
 			deadline = earlier(deadline, SEGMENT_OF(node)->batch.deadline_ns);

@@ -164,6 +164,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 unsigned flusher_serve(struct partition *partition)
 {
 	unsigned handlers = 0, todo = 0;
+	uint32_t generation = fork_generation();
 	pthread_mutex_lock(&partition->lock);
 	partition->submitted = false;
 	for (;;) {
@@ -172,12 +173,14 @@ unsigned flusher_serve(struct partition *partition)
 		if (!segment)
 			break;
 		/* More than one flight: another thread may take the next. */
-		buffer_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
+		news_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
+		end_if_forked(generation);
 		todo = 0;
 		flush_segment(partition, segment, &todo);
 		handlers++;
 	}
-	buffer_unlock(partition, todo & ~TODO_FLUSH);
+	news_unlock(partition, todo & ~TODO_FLUSH);
+	end_if_forked(generation);
 	return handlers;
 }
 

@@ -54,6 +54,7 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->rejects = partition->too_large = partition->timeouts = 0;
 	partition->fit = (struct fit){ 0 };
 	partition->last_status = 0;
+	partition->news.count = 0;
 	init_state(partition, now_ns);
 	supply_reset(partition);
 }

@@ -29,6 +29,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "core/fit.h"
+#include "core/news.h"
 #include "core/segment.h"
 #include "store/store.h"
 
@@ -77,6 +78,7 @@ struct partition {
 	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, left;
 	uint64_t batches, attempts, failures, rejects, too_large, timeouts;
 	int last_status;
+	struct news news;
 
 	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */
 	struct list ready;
@@ -135,14 +137,12 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 
 /* --- Time ------------------------------------------------------------------------------ */
 
-/* Does what is due: cuts by time, finds handlers that have become late. Of each
- * of these it makes an event for the caller to emit; there are as many as `room`
- * at most, and the rest at the next tick. */
-unsigned partition_tick(struct partition *partition, int64_t now_ns, databuffer_event *late, size_t room,
-                        size_t *late_count);
+/* Does what is due: cuts by time, finds handlers that have become late. Of these
+ * as many as there is room for among the news, and the rest at the next tick. */
+unsigned partition_tick(struct partition *partition, int64_t now_ns);
 
 /* When time alone will give it something to do: a cut, the end of a backoff, a
- * late handler. A batch that a flusher has been sent for is not among these. */
+ * late handler; at once if there are news. A batch that a flusher has been sent for is not among these. */
 int64_t partition_deadline(const struct partition *partition);
 
 /* The clock has jumped by so much before anything was flushed. */

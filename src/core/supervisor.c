@@ -5,9 +5,7 @@
 #include <stdlib.h>
 
 #include "core/flusher.h"
-#include "core/log.h"
 #include "core/registry.h"
-#include "core/telemetry.h"
 
 static struct {
 	pthread_mutex_t lock;
@@ -75,34 +73,10 @@ static void disarm(struct partition *partition)
 
 /* --- Ticks ------------------------------------------------------------------------------------ */
 
-static void tell_late(struct partition *partition, databuffer_event *event)
-{
-	struct databuffer *buf = partition->buffer;
-	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
-		return;
-	struct databuffer *outer = flusher_enter(buf);
-	log_line(&buf->options, DATABUFFER_LOG_ERROR,
-	         "buffer '%s', partition %u: a flush of %zu items is late after %lld ms (flush_timeout); "
-	         "the partition goes on, and its answer is awaited",
-	         partition->name, partition->number, event->size, (long long)(event->duration_ns / PORT_NS_PER_MS));
-	event->system_time_ns = port_system_time_ns();
-	if (telemetry_wants(DATABUFFER_FLUSH_EXCEPTION))
-		telemetry_emit(event);
-	flusher_enter(outer);
-}
-
 void supervisor_tick(struct partition *partition, int64_t now_ns)
 {
-	databuffer_event late[8];
-	size_t count;
-	uint32_t generation = fork_generation();
-	do {
-		pthread_mutex_lock(&partition->lock);
-		unsigned todo = partition_tick(partition, now_ns, late, 8, &count);
-		buffer_unlock(partition, todo);
-		for (size_t i = 0; i < count && generation == fork_generation(); i++)
-			tell_late(partition, &late[i]);
-	} while (count == 8 && generation == fork_generation());
+	pthread_mutex_lock(&partition->lock);
+	news_unlock(partition, partition_tick(partition, now_ns));
 }
 
 static void supervisor_main(void *unused)

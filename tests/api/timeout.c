@@ -136,20 +136,20 @@ static void it_is_logged_and_emitted(void **state)
 	sink_close(sink);
 	insert_numbers(buf, 0, 17);
 	databuffer_flush(buf);
-	WAIT_FOR(heard_count(&heard) == 2);
+	WAIT_FOR(heard_count(&heard) == 3);
 	WAIT_FOR(sink_lines(sink) == 1);
 	assert_non_null(strstr(sink->line, "late"));
 	assert_non_null(strstr(sink->line, "17"));
 	sink_open(sink);
-	WAIT_FOR(heard_count(&heard) == 3); /* the end is told as well */
+	WAIT_FOR(heard_count(&heard) == 4); /* the end is told as well */
 	stop_clean(buf);
 	assert_int_equal(databuffer_telemetry_detach("late"), 0);
 
 	static const databuffer_event_kind kinds[] = { DATABUFFER_FLUSH_START, DATABUFFER_FLUSH_EXCEPTION,
-		                                       DATABUFFER_FLUSH_STOP };
-	static const int statuses[] = { 0, DATABUFFER_ETIMEDOUT, 0 };
-	assert_int_equal(heard.count, 3);
-	for (int i = 0; i < 3; i++) {
+		                                       DATABUFFER_FLUSH_STUCK, DATABUFFER_FLUSH_STOP };
+	static const int statuses[] = { 0, DATABUFFER_ETIMEDOUT, DATABUFFER_ETIMEDOUT, 0 };
+	assert_int_equal(heard.count, 4);
+	for (int i = 0; i < 4; i++) {
 		databuffer_event *event = &heard.events[i];
 		assert_int_equal(event->kind, kinds[i]);
 		assert_int_equal(event->status, statuses[i]);
@@ -191,7 +191,7 @@ static void the_partition_goes_on_with_other_memory(void **state)
 	insert_numbers(buf, 0, 300); /* has room, and comes through, beside the first ten */
 	WAIT_FOR(sink_flushed(sink) == 290);
 	assert_true(trap.entered && !trap.released);
-	assert_int_equal(databuffer_size(buf), 10); /* held all the same */
+	WAIT_FOR(databuffer_size(buf) == 10); /* held all the same */
 	assert_int_equal(stats_of(buf).held_bytes, 80);
 	databuffer_partition_info info = info_of(buf, 0);
 	assert_int_equal(info.stuck, 1);
@@ -289,6 +289,55 @@ static void info_counts_all_that_are_late(void **state)
 	assert_int_equal(info.in_flight, 0); /* in time */
 	sink_open(sink);
 	stop_clean(buf);
+	sink_free(sink);
+}
+
+/* Holds up all batches from item `*ctx` on. */
+static int hold_from(struct sink *sink, databuffer_batch *batch, const struct call *call)
+{
+	_Atomic uint64_t *from = sink->ctx;
+	(void)call;
+	while (first_number(batch) >= *from)
+		pause_ms(1);
+	return 0;
+}
+
+/* Two late flushes where the partition goes on without one: that is told of the first at once, and of the second when
+ * the first has come back.. */
+static void it_is_told_of_which_the_partition_goes_on_without(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	struct heard heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	_Atomic uint64_t held_from = 0;
+	databuffer_options o = sink_options(sink);
+	sink->answer = hold_from;
+	sink->ctx = &held_from;
+	o.name = "late";
+	o.max_size = 10;
+	o.max_stuck = 1;
+	o.flush_timeout = 20;
+	o.timeout = PATIENCE_MS;
+	databuffer *buf = start(&o);
+	assert_int_equal(databuffer_telemetry_attach("late", DATABUFFER_FLUSH_STUCK, hear, &heard), 0);
+	insert_numbers(buf, 0, 30);
+	WAIT_FOR(stats_of(buf).timeouts == 2 && sink_lines(sink) == 2);
+	assert_int_equal(heard_count(&heard), 1);
+	assert_int_equal(heard.events[0].kind, DATABUFFER_FLUSH_STUCK);
+	assert_int_equal(heard.events[0].status, DATABUFFER_ETIMEDOUT);
+	assert_int_equal(heard.events[0].attempt, 1);
+	assert_int_equal(heard.events[0].size, 10);
+	assert_true(heard.events[0].duration_ns >= 20000000);
+	assert_non_null(strstr(sink->line, "max_stuck"));
+	assert_int_equal(info_of(buf, 0).stuck, 2);
+	assert_int_equal(try_number(buf, 30), DATABUFFER_ETIMEDOUT);
+
+	held_from = 10;
+	WAIT_FOR(heard_count(&heard) >= 2);
+	assert_int_equal(databuffer_insert_timed(buf, "in time", 8, PATIENCE_MS), 0);
+	held_from = UINT64_MAX;
+	stop_clean(buf);
+	assert_int_equal(databuffer_telemetry_detach("late"), 0);
 	sink_free(sink);
 }
 
@@ -765,6 +814,7 @@ int main(void)
 		cmocka_unit_test(a_late_flush_gives_room_to_an_insert_that_waits),
 		cmocka_unit_test(it_goes_on_without_max_stuck_of_them_and_no_more),
 		cmocka_unit_test(info_counts_all_that_are_late),
+		cmocka_unit_test(it_is_told_of_which_the_partition_goes_on_without),
 		cmocka_unit_test(info_counts_a_late_attempt_as_failed),
 		cmocka_unit_test(info_tells_of_the_oldest_batch),
 		cmocka_unit_test(handle_dead_may_take_its_time),

@@ -178,7 +178,7 @@ static void misuse_is_an_error(void **state)
 	assert_int_equal(databuffer_telemetry_attach(NULL, 1, count, NULL), DATABUFFER_EINVAL);
 	assert_int_equal(databuffer_telemetry_attach("", 1, count, NULL), DATABUFFER_EINVAL);
 	assert_int_equal(databuffer_telemetry_attach("a", 1, NULL, NULL), DATABUFFER_EINVAL);
-	assert_int_equal(databuffer_telemetry_attach("a", 64, count, NULL), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_telemetry_attach("a", DATABUFFER_EVENTS_ALL + 1, count, NULL), DATABUFFER_EINVAL);
 	assert_int_equal(databuffer_telemetry_detach(NULL), DATABUFFER_ENOENT);
 	assert_int_equal(databuffer_telemetry_detach(""), DATABUFFER_ENOENT);
 }
