@@ -131,6 +131,7 @@ DATABUFFER_API const char *databuffer_version(void);
 	X(EINVAL, -EINVAL, "an argument or option is missing or out of its range") \
 	X(ENOMEM, -ENOMEM, "memory ran out; nothing was changed")             \
 	X(ETIMEDOUT, -ETIMEDOUT, "the deadline passed first; nothing was inserted by this call") \
+	X(EFULL, -ENOBUFS, "the buffer is full, and its overflow option is not to wait; nothing was inserted") \
 	X(EMSGSIZE, -EMSGSIZE, "the item is larger than max_bytes and would never fit in a batch") \
 	X(EEXIST, -EEXIST, "that name or id is taken in this process")        \
 	X(ENOENT, -ENOENT, "there is nothing of that name")                   \
@@ -294,10 +295,10 @@ DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *v
  * for an index beyond the batch, or DATABUFFER_ENOMEM. */
 DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, const char *reason);
 
-/* Why an item reaches handle_dead or handle_left. */
+/* Why an item reaches handle_dead, handle_drop or handle_left. */
 typedef struct databuffer_reason {
 	unsigned partition;
-	int status;       /* the handler's last answer; DATABUFFER_REJECT for an item that it named;
+	int status;       /* handle_flush's last answer; DATABUFFER_REJECT for an item that it named;
 	                   * DATABUFFER_ETIMEDOUT if it had not answered in time; 0 if never asked */
 	unsigned attempts;/* how many times a handler was given its batch */
 	const char *text; /* a sentence, never NULL; valid during the call */
@@ -313,6 +314,14 @@ typedef enum databuffer_flusher {
 	DATABUFFER_THREADS = 0, /* flusher threads of the library, started on demand */
 	DATABUFFER_MANUAL = 1   /* no threads: the program calls databuffer_work */
 } databuffer_flusher;
+
+/* What an insert does that finds no room. */
+typedef enum databuffer_overflow {
+	DATABUFFER_OVERFLOW_BLOCK = 0,       /* waits, up to its timeout */
+	DATABUFFER_OVERFLOW_FAIL = 1,        /* answers DATABUFFER_EFULL at once */
+	DATABUFFER_OVERFLOW_DROP_NEWEST = 2, /* its own items are accepted and given up at once */
+	DATABUFFER_OVERFLOW_DROP_OLDEST = 3  /* the oldest that are not in flight are given up for it */
+} databuffer_overflow;
 
 typedef enum databuffer_log_level {
 	DATABUFFER_LOG_ERROR = 0,
@@ -341,6 +350,7 @@ typedef struct databuffer_options {
 	int64_t flush_timeout;   /* ms a handler may take; 0: any time */
 	int64_t flush_empty;     /* 1: call the handler though nothing is held */
 	int64_t timeout;         /* ms an insert waits for room */
+	int64_t overflow;        /* a databuffer_overflow: what it does instead */
 	int64_t retry_min;       /* ms before the second attempt, at least */
 	int64_t retry_max;       /* ms between attempts, at most */
 	int64_t retry_limit;     /* attempts, then a transient failure is permanent; 0: no end */
@@ -349,8 +359,9 @@ typedef struct databuffer_options {
 	int64_t flusher;         /* a databuffer_flusher */
 
 	databuffer_flush_fn *handle_flush; /* required */
-	void *flush_meta;                  /* for all four handlers */
+	void *flush_meta;                  /* for all handlers */
 	databuffer_item_fn *handle_dead;   /* each item rejected; NULL: counted and logged */
+	databuffer_item_fn *handle_drop;   /* each item given up for want of room; NULL: counted and logged */
 	databuffer_item_fn *handle_left;   /* each item left at stop, on stop's thread; NULL: counted */
 	databuffer_log_fn *handle_log;     /* NULL: standard error */
 
@@ -429,11 +440,29 @@ DATABUFFER_API databuffer *databuffer_find(const char *name);
 
 /* All inserts copy the bytes. All answer 0 or
  *      DATABUFFER_ETIMEDOUT  no room came in time,
+ *      DATABUFFER_EFULL      there is no room, and `overflow` is "fail",
  *      DATABUFFER_EMSGSIZE   an item is larger than max_bytes,
  *      DATABUFFER_ESTOPPED, DATABUFFER_EINVAL, DATABUFFER_ENOMEM (a thread's
  *      first insert into a buffer allocates; later ones do not, unless held
  *      slots or a slow dump keep the memory of batches that are done),
- * and then nothing was inserted. */
+ * and then nothing was inserted.
+ *
+ * What an insert that finds no room does is the `overflow` option's. "block", the
+ * default, waits up to the timeout. The others never wait, whatever the timeout:
+ *      fail         answers DATABUFFER_EFULL.
+ *      drop_newest  accepts its own items and gives them up: they count as
+ *                   inserted and as dropped.
+ *      drop_oldest  gives up the oldest items of the partition that it would go
+ *                   to, as many as it needs, and never what is in flight. A batch
+ *                   that waits for another try is not in flight. Only if nothing
+ *                   is left to give up its own items are, as with drop_newest.
+ * Each item that is given up goes to `handle_drop`, in order, on the thread of the
+ * insert and before that returns; without one, a line a second says how many. So
+ * the answer 0 says, as always, that the items are accounted for, not that they
+ * will be flushed. Before an item drops, an insert without a key tries all other
+ * partitions. databuffer_reserve has no item yet that could be given up, and answers
+ * DATABUFFER_EFULL where an insert would give up its own; so does any insert that
+ * handle_drop itself makes into a buffer without room. */
 
 /* Inserts one item into the next partition, round-robin for each thread; if
  * that is full into another; if all are, waits up to the `timeout` option. */
@@ -495,7 +524,8 @@ DATABUFFER_API int databuffer_flush(databuffer *buf);
 typedef struct databuffer_result {
 	unsigned partition;
 	size_t size;      /* items held when called, each of which has its outcome now */
-	int status;       /* 0: all flushed; DATABUFFER_REJECT: some went to handle_dead */
+	int status;       /* 0: all flushed; DATABUFFER_REJECT: some went to handle_dead;
+	                   * DATABUFFER_EFULL: some were given up by `overflow` */
 	void *value;      /* the last databuffer_batch_set_result, or NULL */
 	int64_t duration; /* ms spent in the handler */
 } databuffer_result;
@@ -565,7 +595,7 @@ typedef struct databuffer_latency {
 	X(too_large, "calls of handle_flush that were given too much at once") \
 	X(timeouts, "calls of handle_flush that were late")                   \
 	X(waits, "inserts that waited for room")                              \
-	X(refused, "inserts that failed for want of room in time")
+	X(refused, "inserts that failed for want of room")
 
 typedef struct databuffer_stats {
 #define DATABUFFER_COUNTER_FIELD(field, text) uint64_t field;

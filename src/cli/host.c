@@ -180,6 +180,7 @@ void host_attach(struct host *host, databuffer_options *options)
 {
 	options->handle_flush = host_flush;
 	options->handle_dead = host_on_dead;
+	options->handle_drop = host_on_dead; /* what the overflow option gives up is a reject too */
 	options->handle_left = host_on_left;
 	options->handle_log = host_on_log;
 	options->flush_meta = host;

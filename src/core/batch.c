@@ -387,6 +387,13 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 	return verdict;
 }
 
+void batch_skip(struct databuffer_batch *batch, uint32_t n)
+{
+	batch->from += n;
+	if (batch->to <= batch->from)
+		choose_next(batch);
+}
+
 bool batch_is_done(const struct databuffer_batch *batch)
 {
 	return batch->from == batch->end;

@@ -109,6 +109,9 @@ struct verdict {
 
 struct verdict batch_judge(struct databuffer_batch *batch, int answer, const char *given_up);
 
+/* The first n of the items that are left have an outcome of another kind. */
+void batch_skip(struct databuffer_batch *batch, uint32_t n);
+
 /* Whether every item has its outcome. */
 bool batch_is_done(const struct databuffer_batch *batch);
 

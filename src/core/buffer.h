@@ -49,6 +49,7 @@ struct databuffer {
 	struct histogram flush_times;
 	_Atomic uint64_t waits, refused;
 	_Atomic int64_t quiet_until_ns; /* when the next warning of a failed flush may be logged */
+	_Atomic int64_t drop_quiet_until_ns; /* and of items given up */
 	_Atomic int64_t manual_now_ns;
 	_Atomic bool manual_began;      /* databuffer_work has told the time */
 	_Atomic bool working;           /* inside databuffer_work */

@@ -117,12 +117,13 @@ static bool counts_agree(struct partition_fault *fault, const struct partition *
 {
 	/* Inserts go on in their leases, so what is open is counted once. */
 	uint64_t inserted = partition->accepted + tally->open, held = tally->items + tally->open;
-	uint64_t outcomes = held + partition->flushed + partition->dead + partition->left;
+	uint64_t outcomes = held + partition->flushed + partition->dead + partition->dropped + partition->left;
 	if (inserted != outcomes)
 		return broken(fault,
 		              "inserted is %" PRIu64 ", but held %" PRIu64 " + flushed %" PRIu64 " + dead %" PRIu64
-		              " + dropped 0 + left %" PRIu64 " is %" PRIu64,
-		              inserted, held, partition->flushed, partition->dead, partition->left, outcomes);
+		              " + dropped %" PRIu64 " + left %" PRIu64 " is %" PRIu64,
+		              inserted, held, partition->flushed, partition->dead, partition->dropped,
+		              partition->left, outcomes);
 	/* A stop takes what it gives up out of all lists. */
 	unsigned segments = partition->segment_count + partition->substitutes - partition->draining;
 	return agrees(fault, "held", partition->held + tally->open, held) &&

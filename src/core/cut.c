@@ -62,23 +62,46 @@ void partition_shift_time(struct partition *partition, int64_t by_ns)
 
 /* --- The bound -------------------------------------------------------------------------- */
 
-/* How many items, and bytes, may be in the open batch beside what waits. */
-static uint64_t room_for(const struct partition *partition, int64_t batch, uint64_t waiting)
+static uint64_t bound(const struct partition *partition, int64_t batch)
 {
 	const databuffer_options *o = partition->options;
-	uint64_t bound = (uint64_t)(1 + o->max_in_flight + o->max_queued) * (uint64_t)batch;
-	return bound > waiting ? bound - waiting : 0;
+	return (uint64_t)(1 + o->max_in_flight + o->max_queued) * (uint64_t)batch;
 }
 
+static uint64_t item_bound(const struct partition *partition)
+{
+	return bound(partition, partition->options->max_size + partition->options->max_size_jitter);
+}
+
+static uint64_t byte_bound(const struct partition *partition)
+{
+	return bound(partition, partition->options->max_bytes);
+}
+
+static uint64_t above(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* How many items, and bytes, may be in the open batch beside what waits. */
 static uint64_t room_for_items(const struct partition *partition)
 {
-	const databuffer_options *o = partition->options;
-	return room_for(partition, o->max_size + o->max_size_jitter, partition->waiting_items);
+	return above(item_bound(partition), partition->waiting_items);
 }
 
 static uint64_t room_for_bytes(const struct partition *partition)
 {
-	return room_for(partition, partition->options->max_bytes, partition->waiting_bytes);
+	return above(byte_bound(partition), partition->waiting_bytes);
+}
+
+struct shortage cut_shortage(const struct partition *partition, const struct lease_request *request)
+{
+	uint64_t items = partition->waiting_items + request->n, bytes = partition->waiting_bytes + request->payload;
+	if (partition->open) {
+		items += partition->open->leased;
+		bytes += partition->open->promised;
+	}
+	return (struct shortage){ above(items, item_bound(partition)), above(bytes, byte_bound(partition)) };
 }
 
 /* --- Cutting ---------------------------------------------------------------------------- */
@@ -123,6 +146,11 @@ static void cut_even_empty(struct partition *partition, databuffer_trigger trigg
 static void cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
 {
 	cut_even_empty(partition, trigger, now_ns, false);
+}
+
+void cut_for_room(struct partition *partition, const struct shortage *shortage, int64_t now_ns)
+{
+	cut(partition, shortage->bytes > 0 ? DATABUFFER_TRIGGER_BYTES : DATABUFFER_TRIGGER_SIZE, now_ns);
 }
 
 bool cut_open_has_items(const struct partition *partition)

@@ -46,6 +46,8 @@
 	  "call the handler at each interval even if there is nothing to flush")                      \
 	X(timeout, NUMBER, "ms", 5000, 0, OPTIONS_YEAR, NULL,                                         \
 	  "how long an insert waits for room; 0: not at all")                                         \
+	X(overflow, CHOICE, "", DATABUFFER_OVERFLOW_BLOCK, 0, 3, "block|fail|drop_newest|drop_oldest", \
+	  "what an insert does without room: wait, fail, or give up its own items or the oldest")     \
 	X(retry_min, NUMBER, "ms", 100, 1, OPTIONS_YEAR, NULL,                                        \
 	  "wait before a failed batch is tried a second time, at least")                              \
 	X(retry_max, NUMBER, "ms", 30000, 1, OPTIONS_YEAR, NULL,                                      \

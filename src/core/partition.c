@@ -49,7 +49,7 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->waiting_items = partition->waiting_bytes = 0;
 	partition->asked = partition->stopping = partition->submitted = false;
 	partition->accepted = partition->held = partition->held_bytes = 0;
-	partition->flushed = partition->flushed_bytes = partition->dead = partition->left = 0;
+	partition->flushed = partition->flushed_bytes = partition->dead = partition->dropped = partition->left = 0;
 	partition->batches = partition->attempts = partition->failures = 0;
 	partition->rejects = partition->too_large = partition->timeouts = 0;
 	partition->fit = (struct fit){ 0 };
@@ -73,7 +73,8 @@ static bool outstanding(const struct partition *partition, uint64_t sequence)
 	return partition->open && partition->open->sequence <= sequence;
 }
 
-void partition_tell_waiters(struct partition *partition, const struct segment *segment, int64_t duration_ns, bool dead)
+/* A status of 0 says nothing against it. */
+static void tell(struct partition *partition, const struct segment *segment, int64_t duration_ns, int status)
 {
 	struct list *node;
 	LIST_FOREACH(node, &partition->waiters)
@@ -84,10 +85,20 @@ void partition_tell_waiters(struct partition *partition, const struct segment *s
 		wait->duration_ns += duration_ns;
 		if (segment->batch.value)
 			wait->result.value = segment->batch.value;
-		if (dead)
-			wait->result.status = DATABUFFER_REJECT;
+		if (status != 0)
+			wait->result.status = status;
 		wait->done = !outstanding(partition, wait->sequence);
 	}
+}
+
+void partition_tell_waiters(struct partition *partition, const struct segment *segment, int64_t duration_ns, bool dead)
+{
+	tell(partition, segment, duration_ns, dead ? DATABUFFER_REJECT : 0);
+}
+
+void partition_tell_dropped(struct partition *partition, const struct segment *segment)
+{
+	tell(partition, segment, 0, DATABUFFER_EFULL);
 }
 
 unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wait, int64_t now_ns)
@@ -215,6 +226,7 @@ void partition_add_stats(const struct partition *partition, struct databuffer_st
 	stats->flushed += partition->flushed;
 	stats->flushed_bytes += partition->flushed_bytes;
 	stats->dead += partition->dead;
+	stats->dropped += partition->dropped;
 	stats->left += partition->left;
 	stats->batches += partition->batches;
 	stats->attempts += partition->attempts;

@@ -14,6 +14,7 @@
  *            │                   stop                  │ next half     │
  *            └─────────────────────────────────────────┴───────────────┘
  *              every item has its outcome                     land
+ *              (flushed, dead; or dropped, out of the queue)
  *
  * The caller holds `lock` in every function but init and fini.
  *
@@ -75,7 +76,7 @@ struct partition {
 
 	/* Counters, see databuffer_stats. `accepted` counts at the cut; what is in
 	 * the open segment is added when they are read. */
-	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, left;
+	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, dropped, left;
 	uint64_t batches, attempts, failures, rejects, too_large, timeouts;
 	int last_status;
 	struct news news;
@@ -110,6 +111,27 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
 
 /* A lane has used its lease up: cuts the batch if it is full. */
 unsigned partition_filled(struct partition *partition, int64_t now_ns);
+
+/* --- Overflow ------------------------------------------------------------------------- */
+
+/* Items that were given up: slots [from, to) of a segment whose memory stays until
+ * partition_unpin. */
+struct dropped {
+	struct segment *segment; /* NULL: none */
+	uint32_t from, to;
+	uint32_t item_len;       /* of the segment then: what is left of it may be indexed meanwhile */
+	int status;              /* of their batch */
+	unsigned attempts;
+};
+
+/* After partition_lease has refused the request: gives up, for its sake, the oldest
+ * items that are not in flight, as many as it lacks room for, and of one batch at
+ * most. False: there are none, or the partition is stopping. */
+bool partition_drop_oldest(struct partition *partition, const struct lease_request *request, int64_t now_ns,
+                           struct dropped *dropped, unsigned *todo);
+
+/* Accepts n items and gives them up. False if the partition is stopping. */
+bool partition_drop_newest(struct partition *partition, uint32_t n);
 
 /* --- Flushing ------------------------------------------------------------------------ */
 

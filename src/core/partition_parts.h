@@ -7,6 +7,7 @@
  *      cut.c         when a batch is cut, and what room there is
  *      flight.c      a batch from its cut to its outcome
  *      retry.c       whether a failed batch is tried again, and when
+ *      overflow.c    what is given up so that there is room
  *
  * All under the partition's lock.
  */
@@ -42,6 +43,17 @@ void cut_restart(struct partition *partition, int64_t now_ns);
 
 bool cut_open_has_items(const struct partition *partition);
 
+/* What the bounds lack for a request that partition_lease has just refused. Both 0:
+ * it is memory that is short. */
+struct shortage {
+	uint64_t items, bytes;
+};
+
+struct shortage cut_shortage(const struct partition *partition, const struct lease_request *request);
+
+/* Cuts the open batch, which has items, so that some can be given up. */
+void cut_for_room(struct partition *partition, const struct shortage *shortage, int64_t now_ns);
+
 /* Cuts what was asked for or is due by time, if a handler can take it now; then
  * tells whether one should come. Every event of a partition ends with this. */
 unsigned cut_advance(struct partition *partition, int64_t now_ns);
@@ -70,5 +82,8 @@ int64_t retry_at(struct partition *partition, const struct databuffer_batch *bat
 /* A handler has answered for the segment: those who wait for it may be done. */
 void partition_tell_waiters(struct partition *partition, const struct segment *segment, int64_t duration_ns,
                             bool dead);
+
+/* Items of the segment were given up. */
+void partition_tell_dropped(struct partition *partition, const struct segment *segment);
 
 #endif

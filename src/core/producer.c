@@ -134,7 +134,7 @@ static struct producer *find_mine(const struct databuffer *buf)
 			list_push_front(&mine, node);
 			return producer;
 		}
-		if (!its && producer->hold_count == 0)
+		if (!its && producer->hold_count == 0 && producer->busy == 0)
 			forget(producer);
 	}
 	return NULL;

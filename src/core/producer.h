@@ -35,6 +35,7 @@ struct producer {
 	struct list in_thread;
 	unsigned lane_count;
 	unsigned hold_count;
+	unsigned busy;                       /* calls of its thread that run the program's code and need it after */
 	struct hold holds[PRODUCER_HOLDS];
 	struct lane lanes[];
 };

@@ -788,6 +788,77 @@ static void a_child_of_a_dumps_visitor_comes_back_from_the_dump(void **state)
 	expect_inside(buf, 3);
 }
 
+static void drop_and_fork(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	(void)item, (void)reason, (void)meta;
+	if (!atomic_exchange(&inside.forked, true))
+		atomic_store(&inside.child, fork_child());
+}
+
+/* Two items that failed and two that wait are all there is room for. */
+static databuffer *start_without_room(int64_t policy)
+{
+	databuffer_options o = inside_options(false);
+	o.max_size = 2;
+	o.retry_min = o.retry_max = 3600000;
+	o.overflow = policy;
+	o.handle_drop = drop_and_fork;
+	atomic_store(&inside_answer, DATABUFFER_RETRY);
+	databuffer *buf = inside.buf = start(&o);
+	insert_numbers(buf, 0, 2);
+	WAIT_FOR(info_of(buf, 0).next_retry_ms > 0);
+	insert_numbers(buf, 2, 4);
+	return buf;
+}
+
+static void go_on_in_the_child(databuffer *buf, uint64_t has)
+{
+	CHECK(databuffer_size(buf) == has);
+	atomic_store(&inside_answer, 0);
+	flush_all(buf);
+	insert_numbers(buf, 0, 4); /* all that there is room for */
+	CHECK(databuffer_stop(buf, PATIENCE_MS) == 0);
+	CHECK(atomic_load(&inside_flushed) == has + 4);
+	_exit(0);
+}
+
+static void a_child_of_handle_drop_comes_back_from_the_insert(void **state)
+{
+	(void)state;
+	const uint64_t two[] = { 4, 5 };
+	for (int64_t policy = DATABUFFER_OVERFLOW_DROP_NEWEST; policy <= DATABUFFER_OVERFLOW_DROP_OLDEST; policy++) {
+		databuffer *buf = start_without_room(policy);
+		CHECK(databuffer_insert_array(buf, two, 2, 8) == 0);
+		if (atomic_load(&inside.child) == 0)
+			go_on_in_the_child(buf, 0);
+		expect_good_end(atomic_load(&inside.child));
+		databuffer_stats_t s = stats_of(buf);
+		assert_int_equal(s.inserted, 6);
+		assert_int_equal(s.dropped, 2);
+		atomic_store(&inside_answer, 0);
+		stop_clean(buf);
+		assert_int_equal(atomic_load(&inside_flushed), 4);
+	}
+}
+
+/* The slot that it was about to have is the parent's, and it gets one of its own. */
+static void a_child_of_handle_drop_comes_back_from_the_reserve(void **state)
+{
+	(void)state;
+	databuffer *buf = start_without_room(DATABUFFER_OVERFLOW_DROP_OLDEST);
+	databuffer_slot slot;
+	CHECK(databuffer_reserve(buf, 8, &slot) == 0);
+	memset(slot.data, 0, 8);
+	CHECK(databuffer_commit(&slot) == 0);
+	if (atomic_load(&inside.child) == 0)
+		go_on_in_the_child(buf, 1);
+	expect_good_end(atomic_load(&inside.child));
+	assert_int_equal(stats_of(buf).dropped, 1);
+	atomic_store(&inside_answer, 0);
+	stop_clean(buf);
+	assert_int_equal(atomic_load(&inside_flushed), 4);
+}
+
 static void left_and_fork(const databuffer_item *item, const databuffer_reason *reason, void *meta)
 {
 	(void)item, (void)reason, (void)meta;
@@ -1022,6 +1093,8 @@ int main(void)
 		cmocka_unit_test(a_child_of_a_handler_of_events_may_let_it_return_when_a_flush_is_late),
 		cmocka_unit_test(a_child_of_a_handler_of_insert_events_comes_back_from_the_insert),
 		cmocka_unit_test(a_child_of_a_dumps_visitor_comes_back_from_the_dump),
+		cmocka_unit_test(a_child_of_handle_drop_comes_back_from_the_insert),
+		cmocka_unit_test(a_child_of_handle_drop_comes_back_from_the_reserve),
 		cmocka_unit_test(a_child_of_handle_left_comes_to_an_end),
 		cmocka_unit_test(no_fork_beside_inserts_and_flushes_gets_stuck),
 	};

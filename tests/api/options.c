@@ -21,8 +21,8 @@ static const struct field {
 	FIELD(name),          FIELD(partitions),     FIELD(max_size),      FIELD(max_size_jitter),
 	FIELD(max_bytes),     FIELD(max_in_flight),  FIELD(max_queued),    FIELD(max_stuck),
 	FIELD(flush_interval), FIELD(flush_jitter),  FIELD(flush_timeout), FIELD(flush_empty),
-	FIELD(timeout),       FIELD(retry_min),      FIELD(retry_max),     FIELD(retry_limit),
-	FIELD(retry_for),     FIELD(seed),           FIELD(flusher),
+	FIELD(timeout),       FIELD(overflow),       FIELD(retry_min),     FIELD(retry_max),
+	FIELD(retry_limit),   FIELD(retry_for),      FIELD(seed),          FIELD(flusher),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -108,6 +108,8 @@ static void each_row_is_whole(void **state)
 	}
 	assert_string_equal(row_of("flusher")->choices, "threads|manual");
 	assert_int_equal(row_of("flusher")->max, DATABUFFER_MANUAL);
+	assert_string_equal(row_of("overflow")->choices, "block|fail|drop_newest|drop_oldest");
+	assert_int_equal(row_of("overflow")->max, DATABUFFER_OVERFLOW_DROP_OLDEST);
 }
 
 static void the_defaults_are_those_of_the_table(void **state)
@@ -119,7 +121,7 @@ static void the_defaults_are_those_of_the_table(void **state)
 	EACH_NUMBER(row)
 		assert_int_equal(get(&o, row->name), row->initial);
 	assert_null(o.name);
-	assert_true(!o.handle_flush && !o.handle_dead && !o.handle_left && !o.handle_log);
+	assert_true(!o.handle_flush && !o.handle_dead && !o.handle_drop && !o.handle_left && !o.handle_log);
 	assert_true(!o.flush_meta && !o.error && o.error_size == 0);
 	/* And those that programs have been written against. */
 	assert_int_equal(o.partitions, 1);
@@ -533,6 +535,11 @@ static void each_option_is_set_from_text_within_its_range_and_no_further(void **
 	sets("flusher", "threads", DATABUFFER_THREADS);
 	sets("flusher", "manual", DATABUFFER_MANUAL);
 	does_not_set("flusher", "thread");
+	sets("overflow", "block", DATABUFFER_OVERFLOW_BLOCK);
+	sets("overflow", "fail", DATABUFFER_OVERFLOW_FAIL);
+	sets("overflow", "drop_newest", DATABUFFER_OVERFLOW_DROP_NEWEST);
+	sets("overflow", "drop_oldest", DATABUFFER_OVERFLOW_DROP_OLDEST);
+	does_not_set("overflow", "drop");
 	does_not_set("flusher", "manually");
 	does_not_set("flusher", "threads|manual");
 }
@@ -599,6 +606,19 @@ static void what_is_no_number_is_refused(void **state)
 	sink_free(sink);
 }
 
+/* The default, as one writes it. */
+static const char *as_text(const databuffer_option *row)
+{
+	static char word[32];
+	const char *at = row->choices;
+	if (row->type != DATABUFFER_OPTION_CHOICE)
+		return decimal(row->initial);
+	for (int64_t i = 0; i < row->initial; i++)
+		at = strchr(at, '|') + 1;
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(at, "|"), at);
+	return word;
+}
+
 static void a_dash_and_an_underscore_are_the_same_in_a_name(void **state)
 {
 	(void)state;
@@ -611,8 +631,7 @@ static void a_dash_and_an_underscore_are_the_same_in_a_name(void **state)
 		for (char *c = name; *c; c++)
 			*c = *c == '_' ? '-' : *c;
 		put(&o, row->name, row->initial ^ 1);
-		const char *text = row->type == DATABUFFER_OPTION_CHOICE ? "threads" : decimal(row->initial);
-		assert_int_equal(databuffer_options_set(&o, name, text), 0);
+		assert_int_equal(databuffer_options_set(&o, name, as_text(row)), 0);
 		assert_int_equal(get(&o, row->name), row->initial);
 	}
 	assert_int_equal(databuffer_options_set(&o, "max-size_jitter", "3"), 0);

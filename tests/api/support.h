@@ -162,7 +162,7 @@ struct call {
 	bool ended, cancelled;
 };
 
-/* One call of handle_dead or handle_left. */
+/* One call of handle_dead, handle_drop or handle_left. */
 struct gone {
 	uint64_t number;
 	size_t len;
@@ -191,9 +191,9 @@ struct sink {
 	size_t call_count, call_room;
 	struct numbers shown;   /* the items of all calls */
 	struct numbers flushed; /* of those that were answered with 0 */
-	struct gone *dead, *left;
-	size_t dead_count, left_count;
-	pthread_t left_thread;
+	struct gone *dead, *dropped, *left;
+	size_t dead_count, dropped_count, left_count;
+	pthread_t dropped_thread, left_thread;
 
 	unsigned lines;
 	char line[512];
@@ -222,6 +222,7 @@ static inline void sink_free(struct sink *sink)
 	free(sink->shown.at);
 	free(sink->flushed.at);
 	free(sink->dead);
+	free(sink->dropped);
 	free(sink->left);
 	free(sink);
 }
@@ -335,6 +336,15 @@ static inline void sink_dead(const databuffer_item *item, const databuffer_reaso
 	pthread_mutex_unlock(&sink->lock);
 }
 
+static inline void sink_drop(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct sink *sink = meta;
+	pthread_mutex_lock(&sink->lock);
+	sink->dropped_thread = pthread_self();
+	gone_add(&sink->dropped, &sink->dropped_count, item, reason);
+	pthread_mutex_unlock(&sink->lock);
+}
+
 static inline void sink_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
 {
 	struct sink *sink = meta;
@@ -363,6 +373,7 @@ static inline databuffer_options sink_options(struct sink *sink)
 	options.flush_jitter = 0;
 	options.handle_flush = sink_flush;
 	options.handle_dead = sink_dead;
+	options.handle_drop = sink_drop;
 	options.handle_left = sink_left;
 	options.handle_log = sink_log;
 	options.flush_meta = sink;
@@ -409,6 +420,7 @@ SINK_READER(unsigned, sink_inside, inside)
 SINK_READER(size_t, sink_calls, call_count)
 SINK_READER(size_t, sink_flushed, flushed.count)
 SINK_READER(size_t, sink_buried, dead_count)
+SINK_READER(size_t, sink_dropped, dropped_count)
 SINK_READER(size_t, sink_left_over, left_count)
 SINK_READER(unsigned, sink_lines, lines)
 
