@@ -55,12 +55,12 @@ static struct lane *put_anywhere(struct producer *producer, const struct lease_r
 {
 	producer_look_again(producer, room_seen);
 	for (int recall = producer->lane_count == 1; recall <= 1; recall++) {
-		struct lane *lane = producer_recent.cursor;
+		struct lane *lane = producer_cursor(producer);
 		for (unsigned i = 0; i < producer->lane_count; i++) {
 			enum partition_room room = put_into(lane, request, data, hold, recall, NULL);
 			producer_skip(producer, lane, room != ROOM_LEASED);
 			if (room == ROOM_LEASED) {
-				producer_recent.cursor = lane->next;
+				producer_set_cursor(producer, lane->next);
 				return lane;
 			}
 			lane = &producer->lanes[(lane - producer->lanes + 1) % producer->lane_count];
@@ -103,7 +103,7 @@ static int overflow(struct producer *producer, struct lane **lane, const struct 
 {
 	struct databuffer *buf = producer->lanes[0].partition->buffer;
 	bool drops = buf->options.overflow != DATABUFFER_OVERFLOW_FAIL && !drop_is_inside(buf);
-	struct lane *place = *lane ? *lane : producer->cursor;
+	struct lane *place = *lane ? *lane : producer_cursor(producer);
 	bool done = drops && buf->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST &&
 	            put_over_oldest(producer, place, request, data, hold);
 	if (!done && (!drops || hold))
@@ -118,7 +118,7 @@ static int overflow(struct producer *producer, struct lane **lane, const struct 
 	}
 	/* The next one takes its turn at the next partition. */
 	if (!*lane)
-		producer->cursor = &producer->lanes[(place - producer->lanes + 1) % producer->lane_count];
+		producer_set_cursor(producer, &producer->lanes[(place - producer->lanes + 1) % producer->lane_count]);
 	*lane = place;
 	return 0;
 }
@@ -217,7 +217,7 @@ static struct lane *keyed_lane(struct producer *producer, const struct insertion
 /* Where round-robin looks last. */
 static struct lane *last_lane(struct producer *producer)
 {
-	size_t first = (size_t)(producer_recent.cursor - producer->lanes);
+	size_t first = (size_t)(producer_cursor(producer) - producer->lanes);
 	return &producer->lanes[(first + producer->lane_count - 1) % producer->lane_count];
 }
 
@@ -279,7 +279,7 @@ static unsigned first_partition(struct databuffer *buf, const struct insertion *
 	if (!producer)
 		return 0;
 	struct lane *lane = keyed_lane(producer, insertion);
-	return (lane ? lane : producer_recent.cursor)->partition->number;
+	return (lane ? lane : producer_cursor(producer))->partition->number;
 }
 
 static int64_t insert_inside(struct databuffer *buf, struct insertion *insertion)

@@ -55,6 +55,19 @@ extern _Thread_local struct producer_recent producer_recent
 /* Has the calling thread's producer for that address at hand, if it is easily found. */
 bool producer_switch(const struct databuffer *buf);
 
+static inline struct lane *producer_cursor(const struct producer *producer)
+{
+	return producer_recent.producer == producer ? producer_recent.cursor : producer->cursor;
+}
+
+static inline void producer_set_cursor(struct producer *producer, struct lane *lane)
+{
+	if (producer_recent.producer == producer)
+		producer_recent.cursor = lane;
+	else
+		producer->cursor = lane;
+}
+
 static inline bool producer_use(const struct databuffer *buf)
 {
 	return __builtin_expect(producer_recent.buf == buf, 1) || producer_switch(buf);
