@@ -345,6 +345,7 @@ typedef struct databuffer_options {
 	int64_t max_in_flight;   /* flushes of a partition at one time; above 1, no order */
 	int64_t max_queued;      /* full batches a partition may keep beside these */
 	int64_t max_stuck;       /* late flushes that a partition goes on without */
+	int64_t idle_memory;     /* ms without a batch until memory goes back to the system; 0: never */
 	int64_t flush_interval;  /* ms from one cut to the next; 0: none by time */
 	int64_t flush_jitter;    /* up to so many ms more, drawn every time */
 	int64_t flush_timeout;   /* ms a handler may take; 0: any time */

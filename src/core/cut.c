@@ -56,6 +56,7 @@ int64_t partition_next_cut(struct partition *partition, int64_t now_ns)
 
 void partition_shift_time(struct partition *partition, int64_t by_ns)
 {
+	partition->used_ns += by_ns;
 	if (partition->next_cut_ns != PORT_NEVER)
 		partition->next_cut_ns += by_ns;
 }
@@ -108,6 +109,8 @@ struct shortage cut_shortage(const struct partition *partition, const struct lea
 
 static void open_segment(struct partition *partition, int64_t now_ns)
 {
+	partition->used_ns = now_ns;
+	partition->gave_back = false;
 	partition->open = SEGMENT_OF(list_pop_front(&partition->free));
 	segment_open(partition->open, partition->flush_size, (uint32_t)partition->options->max_bytes,
 	             ++partition->sequence, partition->varied);

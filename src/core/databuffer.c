@@ -122,7 +122,8 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 	/* No thread to be had: again in a while, by way of the supervisor. */
 	if ((todo & TODO_FLUSH) && !buffer_is_manual(buf) && !partition->submitted && !flusher_submit(partition))
 		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
-	supervisor_arm(partition, partition_deadline(partition));
+	int64_t deadline = partition_deadline(partition), give_back = partition_give_back_at(partition);
+	supervisor_arm(partition, deadline < give_back ? deadline : give_back);
 	pthread_mutex_unlock(&partition->lock);
 	if (todo & TODO_ROOM)
 		buffer_wake_room(buf);

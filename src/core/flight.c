@@ -168,6 +168,8 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 
 	list_remove(&segment->link);
 	segment->flying = false;
+	partition->used_ns = now_ns;
+	partition->gave_back = false;
 	if (segment->stuck)
 		wait_for_again(partition, segment, now_ns);
 	else
@@ -196,6 +198,8 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 {
 	struct list *node;
 	bool late = false;
+	if (partition_give_back_at(partition) <= now_ns)
+		supply_give_back(partition);
 	LIST_FOREACH(node, &partition->flying)
 	{
 		struct segment *segment = SEGMENT_OF(node);

@@ -36,6 +36,8 @@
 	  "full batches that a partition keeps waiting before inserts wait")                          \
 	X(max_stuck, NUMBER, "", 2, 0, 64, NULL,                                                      \
 	  "late flushes that a partition goes on without, with other memory")                         \
+	X(idle_memory, NUMBER, "ms", 10000, 0, OPTIONS_YEAR, NULL,                                    \
+	  "time without a batch after which memory goes back to the system; 0: never")                \
 	X(flush_interval, NUMBER, "ms", 10000, 0, OPTIONS_YEAR, NULL,                                 \
 	  "flush a partition so long after its last flush; 0: never by time")                         \
 	X(flush_jitter, NUMBER, "ms", 2000, 0, OPTIONS_YEAR, NULL,                                    \

@@ -17,6 +17,7 @@ static void init_state(struct partition *partition, int64_t now_ns)
 	list_init(&partition->waiters);
 	list_init(&partition->ready);
 	atomic_init(&partition->armed_ns, PORT_NEVER);
+	partition->gave_back = true;
 	cut_restart(partition, now_ns);
 }
 

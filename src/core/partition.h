@@ -66,6 +66,8 @@ struct partition {
 	uint64_t waiting_items, waiting_bytes; /* in queue and flying, but for the stuck */
 	struct fit fit;        /* how much the sink takes at once */
 
+	int64_t used_ns;       /* when a batch was last begun or done */
+	bool gave_back;        /* free segments have no memory of the system's */
 	int64_t next_cut_ns;   /* by time; PORT_NEVER if there is none */
 	bool asked;            /* a flush was asked for and could not be cut at once */
 	databuffer_trigger asked_by;
@@ -166,6 +168,9 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns);
 /* When time alone will give it something to do: a cut, the end of a backoff, a
  * late handler; at once if there are news. A batch that a flusher has been sent for is not among these. */
 int64_t partition_deadline(const struct partition *partition);
+
+/* When free segments will have been idle for long enough to give their memory back. */
+int64_t partition_give_back_at(const struct partition *partition);
 
 /* The clock has jumped by so much before anything was flushed. */
 void partition_shift_time(struct partition *partition, int64_t by_ns);

@@ -30,6 +30,9 @@ void supply_reset(struct partition *partition);
 /* Whether a free segment can be had, if need be one mapped in place of a pinned one. */
 bool supply_has_free(struct partition *partition);
 
+/* Gives the memory of free segments back to the system. */
+void supply_give_back(struct partition *partition);
+
 /* A segment whose batch is done; returns TODO_ROOM if it is free at once. */
 unsigned supply_release(struct partition *partition, struct segment *segment);
 

@@ -46,6 +46,7 @@ void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots
 void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence, bool varied)
 {
 	ASSERT(list_is_empty(&segment->lanes) && segment->pins == 0 && capacity <= segment->slots);
+	segment->used = true;
 	segment->capacity = capacity;
 	segment->byte_capacity = byte_capacity;
 	segment->limit = capacity;
@@ -62,6 +63,15 @@ void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capa
 	segment->varied = false;
 	segment->sealed = false;
 	segment->sequence = sequence;
+}
+
+void segment_give_back(struct segment *segment)
+{
+	if (!segment->used)
+		return;
+	port_give_back((void *)(uintptr_t)segment->index, index_size(segment->slots) + segment->arena_size);
+	segment->populated = 0;
+	segment->used = false;
 }
 
 /* --- Ending leases --------------------------------------------------------------- */
@@ -317,9 +327,27 @@ static void lease_slots(struct segment *segment, struct lane *lane, uint32_t mis
 		lane->want = lane->want < missing ? missing * 2 : lane->want * 2;
 }
 
+/* Page faults come one at a time, in the middle of inserts, and are a microsecond
+ * each; asked for in advance, many come at the price of a few. Not so many that
+ * the one who asks waits long. */
+#define POPULATE_FROM (16 * 1024)
+#define POPULATE_MIN (64 * 1024)
+#define POPULATE_MAX (256 * 1024)
+
+static void populate(struct segment *segment)
+{
+	uint64_t to = align_up(segment->arena_leased, POPULATE_MIN);
+	to = minimum(minimum(to, segment->arena_size), (uint64_t)segment->populated + POPULATE_MAX);
+	port_populate(segment->arena + segment->populated, to - segment->populated);
+	segment->populated = (uint32_t)to;
+}
+
 /* The lease is what the lane has and the segment knows of: it may be used. */
 static enum lease grant(struct segment *segment, struct lane *lane)
 {
+	/* The first pages are touched as they come: many buffers are small. */
+	if (segment->arena_leased > segment->populated && segment->arena_leased > POPULATE_FROM)
+		populate(segment);
 	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
 	ASSERT(segment_is_valid(segment));
 	return LEASE_GRANTED;

@@ -57,6 +57,8 @@ struct segment {
 	_Atomic uint64_t *index;
 	unsigned char *arena;
 	uint32_t slots;      /* entries that the index has room for */
+	bool used;           /* since it was made, or gave its memory back */
+	uint32_t populated;  /* bytes of the arena that have their pages, at least */
 	uint32_t arena_size;
 	uint32_t item_len;   /* of every item, or LANE_MIXED */
 
@@ -119,6 +121,9 @@ enum lease {
 size_t segment_footprint(uint32_t slots, uint32_t max_bytes);
 
 void segment_init(struct segment *segment, unsigned char *memory, uint32_t slots, uint32_t max_bytes, bool fenced);
+
+/* Gives its memory back to the system, if it has been used since. */
+void segment_give_back(struct segment *segment);
 
 /* Makes it ready to be filled anew; `varied` is what the segment before it was. */
 void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capacity, uint64_t sequence, bool varied);

@@ -88,6 +88,22 @@ void supply_reset(struct partition *partition)
 	}
 }
 
+void supply_give_back(struct partition *partition)
+{
+	struct list *node;
+	LIST_FOREACH(node, &partition->free)
+		segment_give_back(SEGMENT_OF(node));
+	partition->gave_back = true;
+}
+
+int64_t partition_give_back_at(const struct partition *partition)
+{
+	int64_t idle = partition->options->idle_memory;
+	if (idle == 0 || partition->gave_back)
+		return PORT_NEVER;
+	return port_deadline_ns(partition->used_ns, idle);
+}
+
 /* A segment whose batch is done is free, unless somebody still reads it or has
  * slots in it. The one freed last is used first: its memory is still in the caches. */
 unsigned supply_release(struct partition *partition, struct segment *segment)

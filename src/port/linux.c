@@ -138,6 +138,24 @@ void port_unmap(void *base, size_t size)
 	munmap(base, size);
 }
 
+#ifndef MADV_POPULATE_WRITE /* since Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void port_populate(void *base, size_t size)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = (uintptr_t)base & ~(page - 1), to = ((uintptr_t)base + size + page - 1) & ~(page - 1);
+	int saved = errno;
+	madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+	errno = saved;
+}
+
+void port_give_back(void *base, size_t size)
+{
+	madvise(base, size, MADV_DONTNEED);
+}
+
 static bool barrier_registered;
 static pthread_once_t barrier_once = PTHREAD_ONCE_INIT;
 

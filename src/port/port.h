@@ -59,6 +59,14 @@ bool port_thread_start(void (*run)(void *), void *arg, const char *name);
 void *port_map(size_t size);
 void port_unmap(void *base, size_t size);
 
+/* Has the pages from base to base + size there, at one go rather than one by one
+ * as they are touched. A hint: without memory they will come when they are. */
+void port_populate(void *base, size_t size);
+
+/* Gives the whole pages back to the system: they read as zeroes again, and cost
+ * nothing until they are touched. */
+void port_give_back(void *base, size_t size);
+
 /* Has the core fetch the cache line at `at`, to be written soon. Any address will
  * do, mapped or not. */
 static inline void port_prefetch_to_write(const void *at)

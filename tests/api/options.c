@@ -20,6 +20,7 @@ static const struct field {
 } fields[] = {
 	FIELD(name),          FIELD(partitions),     FIELD(max_size),      FIELD(max_size_jitter),
 	FIELD(max_bytes),     FIELD(max_in_flight),  FIELD(max_queued),    FIELD(max_stuck),
+	FIELD(idle_memory),
 	FIELD(flush_interval), FIELD(flush_jitter),  FIELD(flush_timeout), FIELD(flush_empty),
 	FIELD(timeout),       FIELD(overflow),       FIELD(retry_min),     FIELD(retry_max),
 	FIELD(retry_limit),   FIELD(retry_for),      FIELD(seed),          FIELD(flusher),

@@ -169,6 +169,7 @@ static void the_defaults_are_the_promised_ones(void **state)
 	assert_int_equal(options.max_in_flight, 1);
 	assert_int_equal(options.max_queued, 0);
 	assert_int_equal(options.max_stuck, 2);
+	assert_int_equal(options.idle_memory, 10000);
 	assert_int_equal(options.flush_interval, 10000);
 	assert_int_equal(options.flush_jitter, 2000);
 	assert_int_equal(options.flush_timeout, 60000);
