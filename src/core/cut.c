@@ -202,6 +202,15 @@ static bool has_room_after_cut(struct partition *partition, const struct lease_r
 	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
 }
 
+bool partition_lease_open(struct partition *partition, struct lane *lane, const struct lease_request *request)
+{
+	struct segment *open = partition->open;
+	if (!open || open->leased == 0 || partition->stopping)
+		return false;
+	segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
+	return segment_lease(open, lane, request) == LEASE_GRANTED;
+}
+
 enum partition_room partition_lease(struct partition *partition, struct lane *lane,
                                     const struct lease_request *request, bool recall, int64_t now_ns,
                                     unsigned *todo)

@@ -32,6 +32,13 @@ static enum partition_room put_into(struct lane *lane, const struct lease_reques
 	struct partition *partition = lane->partition;
 	unsigned todo = 0;
 	pthread_mutex_lock(&partition->lock);
+	if (!hold && partition_lease_open(partition, lane, request)) {
+		if (put(lane, request, data) == LANE_EXHAUSTED)
+			buffer_unlock(partition, partition_filled(partition, buffer_now_ns(partition->buffer)));
+		else
+			pthread_mutex_unlock(&partition->lock);
+		return ROOM_LEASED;
+	}
 	int64_t now = buffer_now_ns(partition->buffer);
 	enum partition_room room = partition_lease(partition, lane, request, recall, now, &todo);
 	if (room == ROOM_NONE && dropped && partition_drop_oldest(partition, request, now, dropped, &todo))

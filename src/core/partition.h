@@ -111,6 +111,11 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
                                     const struct lease_request *request, bool recall, int64_t now_ns,
                                     unsigned *todo);
 
+/* The same from the batch that is open and has items already, if that has room
+ * left: then nothing is to be done, no deadline has moved, and the time does not
+ * matter. */
+bool partition_lease_open(struct partition *partition, struct lane *lane, const struct lease_request *request);
+
 /* A lane has used its lease up: cuts the batch if it is full. */
 unsigned partition_filled(struct partition *partition, int64_t now_ns);
 

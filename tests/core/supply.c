@@ -116,6 +116,30 @@ static void with_idle_memory_0_it_stays(void **state)
 	end(&bench);
 }
 
+static void a_batch_that_is_open_and_has_room_needs_no_time(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = options();
+	begin(&bench, &o);
+	struct lane other;
+	lane_init(&other, &bench.partition, &other, true);
+	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
+	uint32_t value = 10;
+	/* Not the first item, which may move a deadline; nor one that would need a cut. */
+	assert_false(partition_lease_open(&bench.partition, &other, &request));
+	insert_all(&bench, 1);
+	assert_true(partition_lease_open(&bench.partition, &other, &request));
+	assert_int_not_equal(lane_put(&other, &value, 4), LANE_REFUSED);
+	insert_all(&bench, 8);
+	assert_false(partition_lease_open(&bench.partition, &other, &request));
+	/* Nor when all is over. */
+	partition_flush(&bench.partition, DATABUFFER_TRIGGER_STOP, 0);
+	assert_false(partition_lease_open(&bench.partition, &other, &request));
+	land(&bench, take(&bench), 0);
+	end(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +147,7 @@ int main(void)
 		cmocka_unit_test(drained_memory_stays_for_reuse_and_goes_back_when_idle_for_long),
 		cmocka_unit_test(what_is_held_keeps_its_memory),
 		cmocka_unit_test(with_idle_memory_0_it_stays),
+		cmocka_unit_test(a_batch_that_is_open_and_has_room_needs_no_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
