@@ -1,12 +1,12 @@
 # Short names for what is done often. How things are built is said in CMakeLists.txt.
 #
 # `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place;
-# `make bench BENCH=--quick` hands flags to bench/run.
+# `make bench BENCH=--quick` hands flags to bench/run, `make fuzz FUZZ="--seconds 3600 csv"` to tests/fuzz/run.
 PRESET ?= default
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench model install clean help setup
+.PHONY: build run test check bench model fuzz install clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -17,8 +17,8 @@ run: setup ## build the command and see it at work
 	@cmake --build --preset $(PRESET) --target databuffer_command
 	@scripts/run
 
-test: setup ## build and test plainly and under each sanitizer
-	@scripts/test default asan tsan
+test: setup ## build and test plainly and under each sanitizer, and fuzz a little
+	@scripts/test default asan tsan fuzz
 
 check: setup ## build and test plainly
 	@scripts/test default
@@ -30,6 +30,11 @@ bench: setup ## build for speed and run the benchmarks
 
 model: setup ## walk every interleaving of the hand-over, and of its broken variants
 	@model/run $(MODEL)
+
+fuzz: setup ## let the fuzzers look for what breaks, each for a minute
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz
+	@tests/fuzz/run $(FUZZ)
 
 install: setup ## build for speed and install into PREFIX
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
