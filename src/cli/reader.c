@@ -58,9 +58,12 @@ enum reader_answer reader_line(struct reader *reader, size_t from, struct line *
 			line->len--;
 		reader->seen = 0;
 	} else {
+		/* A "\r" at the end may be half of the line's end, which does not count. */
+		bool half_ended = here > 0 && start[here - 1] == '\r' && !reader->ended;
+
 		line->size = line->len = here;
 		reader->seen = from + here;
-		if (from + here <= reader->max_line) {
+		if (from + here - half_ended <= reader->max_line) {
 			if (!reader->ended)
 				return READER_MORE;
 			if (here == 0)
