@@ -133,17 +133,22 @@ static void go_on_without(struct partition *partition, struct segment *segment, 
 	partition->waiting_bytes -= batch_left_bytes(&segment->batch);
 }
 
-/* One of them is back; another may take its place. */
-static void wait_for_again(struct partition *partition, struct segment *segment, int64_t now_ns)
+/* One of them is back; another may take its place, and that makes room. */
+static unsigned wait_for_again(struct partition *partition, struct segment *segment, int64_t now_ns)
 {
+	unsigned todo = 0;
 	struct list *node;
 	segment->stuck = false;
 	partition->stuck--;
 	partition->waiting_items += batch_left(&segment->batch);
 	partition->waiting_bytes += batch_left_bytes(&segment->batch);
-	LIST_FOREACH(node, &partition->flying)
-		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck)
+	LIST_FOREACH(node, &partition->flying) {
+		if (SEGMENT_OF(node)->late && !SEGMENT_OF(node)->stuck) {
 			go_on_without(partition, SEGMENT_OF(node), now_ns);
+			todo = TODO_ROOM;
+		}
+	}
+	return todo;
 }
 
 /* --- Landing ------------------------------------------------------------------------------- */
@@ -170,14 +175,14 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 	segment->flying = false;
 	partition->used_ns = now_ns;
 	partition->gave_back = false;
+	/* Fewer items wait, so there is room, whether or not a segment is free. */
+	unsigned todo = verdict->flushed + verdict->dead > 0 ? TODO_ROOM : 0;
 	if (segment->stuck)
-		wait_for_again(partition, segment, now_ns);
+		todo |= wait_for_again(partition, segment, now_ns);
 	else
 		partition->in_flight--;
 	segment->late = false;
 
-	/* Fewer items wait, so there is room, whether or not a segment is free. */
-	unsigned todo = verdict->flushed + verdict->dead > 0 ? TODO_ROOM : 0;
 	if (!batch_is_done(batch)) {
 		segment->not_before_ns = INT64_MIN;
 		if (verdict->transient)

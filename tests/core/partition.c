@@ -430,6 +430,31 @@ static void no_more_than_max_stuck_late_flushes_are_gone_on_without(void **state
 	end(&bench);
 }
 
+/* Two late flushes, of which the partition goes on without one. When that one has
+ * failed and is back, the other takes its place, and ten items less are waited for. */
+static void a_late_flush_that_is_back_makes_room_by_the_one_that_takes_its_place(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = options();
+	o.max_stuck = 1;
+	begin(&bench, &o);
+	insert_all(&bench, 1);
+	partition_flush(&bench.partition, DATABUFFER_TRIGGER_FLUSH, 0);
+	struct segment *first = take(&bench);
+	bench.now = 5000 * MS;
+	tick(&bench);
+	insert_all(&bench, 20);
+	assert_non_null(take(&bench));
+	bench.now = 10000 * MS;
+	tick(&bench);
+	unsigned todo = 0;
+	assert_int_equal(insert(&bench, 1, &todo), 0);
+	assert_true(land(&bench, first, -EIO) & TODO_ROOM);
+	assert_int_equal(insert(&bench, 100, &todo), 9);
+	end(&bench);
+}
+
 /* --- Waiting and stopping --------------------------------------------------------------------- */
 
 static void a_sync_flush_waits_for_what_was_held_and_for_no_more(void **state)
@@ -679,6 +704,7 @@ int main(void)
 		cmocka_unit_test(a_late_flush_gives_way_and_is_tried_again_only_after_it_has_failed),
 		cmocka_unit_test(a_late_flush_that_succeeds_counts),
 		cmocka_unit_test(no_more_than_max_stuck_late_flushes_are_gone_on_without),
+		cmocka_unit_test(a_late_flush_that_is_back_makes_room_by_the_one_that_takes_its_place),
 		cmocka_unit_test(a_sync_flush_waits_for_what_was_held_and_for_no_more),
 		cmocka_unit_test(a_sync_flush_of_an_empty_partition_is_done_at_once),
 		cmocka_unit_test(a_sync_flush_where_no_memory_is_left_waits_for_the_cut),
