@@ -60,7 +60,7 @@ void producer_drop_hold(struct producer *producer, struct hold *hold)
 void producer_abort_hold(struct producer *producer, struct hold *hold)
 {
 	struct partition *partition = hold->partition;
-	unsigned todo = 0;
+	unsigned todo = TODO_ROOM;
 	pthread_mutex_lock(&partition->lock);
 	if (hold->segment->sealed)
 		todo = partition_unpin(partition, hold->segment);

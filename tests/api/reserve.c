@@ -375,6 +375,35 @@ static void eight_slots_may_be_held_of_batches_of_one(void **state)
 	sink_free(sink);
 }
 
+static void *insert_patiently(void *arg)
+{
+	uint64_t number = 3;
+	CHECK(databuffer_insert_timed(arg, &number, sizeof(number), 10 * PATIENCE_MS) == 0);
+	return NULL;
+}
+
+static void an_insert_that_waits_has_the_room_of_a_slot_that_is_aborted(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.max_size = 2;
+	databuffer *buf = start(&o);
+	sink_close(sink);
+	insert_numbers(buf, 0, 3);
+	assert_int_equal(databuffer_flush(buf), 0); /* a small batch waits: there is room for one more item */
+	databuffer_slot slot = reserved_number(buf, 9);
+	pthread_t thread = thread_run(insert_patiently, buf);
+	WAIT_FOR(stats_of(buf).waits == 1);
+	assert_int_equal(databuffer_abort(&slot), 0);
+	WAIT_FOR(stats_of(buf).inserted == 4);
+	thread_join(thread);
+	sink_open(sink);
+	stop_clean(buf);
+	assert_flushed(sink, 0, 4);
+	sink_free(sink);
+}
+
 static void *hold_and_end(void *arg)
 {
 	databuffer *buf = arg;
@@ -541,6 +570,7 @@ int main(void)
 		cmocka_unit_test(a_slot_that_completes_a_batch_cuts_it),
 		cmocka_unit_test(slots_held_over_a_cut_each_are_all_committed),
 		cmocka_unit_test(eight_slots_may_be_held_of_batches_of_one),
+		cmocka_unit_test(an_insert_that_waits_has_the_room_of_a_slot_that_is_aborted),
 		cmocka_unit_test(a_thread_that_ends_gives_its_slots_back),
 		cmocka_unit_test(a_slot_may_outlive_its_buffer),
 		cmocka_unit_test(a_thread_may_end_with_a_slot_of_a_buffer_that_is_gone),
