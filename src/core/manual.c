@@ -5,6 +5,20 @@
 #include "core/flusher.h"
 #include "core/supervisor.h"
 
+/* Until now the clock stood at 0. It jumps for all that is due by time as well, and
+ * under all locks at once: whoever came between would see a time long past. */
+static void begin_time(struct databuffer *buf, int64_t now_ns)
+{
+	for (unsigned i = 0; i < buf->partition_count; i++)
+		pthread_mutex_lock(&buf->partitions[i].lock);
+	for (unsigned i = 0; i < buf->partition_count; i++)
+		partition_shift_time(&buf->partitions[i], now_ns);
+	atomic_store_explicit(&buf->manual_now_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&buf->manual_began, true, memory_order_release);
+	for (unsigned i = 0; i < buf->partition_count; i++)
+		pthread_mutex_unlock(&buf->partitions[i].lock);
+}
+
 static int work_inside(struct databuffer *buf, int64_t now_ms)
 {
 	if (!buffer_is_manual(buf))
@@ -12,16 +26,10 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 	if (flusher_current() == buf || atomic_exchange_explicit(&buf->working, true, memory_order_acquire))
 		return DATABUFFER_EDEADLK;
 	int64_t now_ns = port_deadline_ns(0, now_ms);
-	if (now_ns > atomic_load_explicit(&buf->manual_now_ns, memory_order_relaxed))
+	if (!atomic_load_explicit(&buf->manual_began, memory_order_relaxed))
+		begin_time(buf, now_ns);
+	else if (now_ns > buffer_now_ns(buf))
 		atomic_store_explicit(&buf->manual_now_ns, now_ns, memory_order_relaxed);
-	bool began = atomic_load_explicit(&buf->manual_began, memory_order_relaxed);
-	for (unsigned i = 0; i < buf->partition_count && !began; i++) {
-		/* Until now its clock stood at 0. */
-		pthread_mutex_lock(&buf->partitions[i].lock);
-		partition_shift_time(&buf->partitions[i], buffer_now_ns(buf));
-		pthread_mutex_unlock(&buf->partitions[i].lock);
-	}
-	atomic_store_explicit(&buf->manual_began, true, memory_order_release);
 	int handlers = 0;
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		supervisor_tick(&buf->partitions[i], buffer_now_ns(buf));
