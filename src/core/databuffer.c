@@ -223,8 +223,20 @@ static bool is_empty(struct databuffer *buf)
 	return true;
 }
 
+/* Nobody else does the work of a manual buffer that stops, and the program's clock
+ * stands still while it is in here; so it runs on beside the system's, which it is
+ * `ahead_ns` of. Returns when there will be more to do. */
+static int64_t work_on(struct databuffer *buf, int64_t now_ns, int64_t ahead_ns)
+{
+	if (databuffer_work(buf, (now_ns + ahead_ns) / PORT_NS_PER_MS) == DATABUFFER_EDEADLK)
+		return port_deadline_ns(now_ns, 1); /* another thread is at it */
+	int64_t next_ms = databuffer_next_deadline(buf);
+	return next_ms == INT64_MAX ? PORT_NEVER : next_ms * PORT_NS_PER_MS - ahead_ns;
+}
+
 static void flush_all(struct databuffer *buf, int64_t deadline_ns)
 {
+	int64_t ahead_ns = buffer_now_ns(buf) - port_now_ns();
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		struct partition *partition = &buf->partitions[i];
 		pthread_mutex_lock(&partition->lock);
@@ -234,17 +246,11 @@ static void flush_all(struct databuffer *buf, int64_t deadline_ns)
 	buffer_wake_room(buf); /* inserts that wait are refused */
 	for (;;) {
 		uint32_t seen = atomic_load_explicit(&buf->settled, memory_order_seq_cst);
-		if (is_empty(buf) || port_now_ns() >= deadline_ns)
+		int64_t now_ns = port_now_ns();
+		if (is_empty(buf) || now_ns >= deadline_ns)
 			return;
-		if (buffer_is_manual(buf)) {
-			/* Nobody else does the work, and the program's clock stands still
-			 * while it is in here: let it run at the pace of the system's. */
-			databuffer_work(buf, buffer_now_ns(buf) / PORT_NS_PER_MS + 1);
-			port_wait(&buf->settled, atomic_load_explicit(&buf->settled, memory_order_relaxed),
-			          port_deadline_ns(port_now_ns(), 1));
-			continue;
-		}
-		buffer_wait(&buf->settled, &buf->settled_waiters, seen, deadline_ns);
+		int64_t until_ns = buffer_is_manual(buf) ? work_on(buf, now_ns, ahead_ns) : PORT_NEVER;
+		buffer_wait(&buf->settled, &buf->settled_waiters, seen, until_ns < deadline_ns ? until_ns : deadline_ns);
 	}
 }
 
