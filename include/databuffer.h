@@ -140,6 +140,7 @@ DATABUFFER_API const char *databuffer_version(void);
 	X(EBUSY, -EBUSY, "this thread holds as many reserved slots as it may; commit or abort one") \
 	X(EAGAIN, -EAGAIN, "the system gave no thread; try again")            \
 	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")          \
+	X(ECANCELED, -ECANCELED, "the handler left its thread, or threw an exception, instead of returning") \
 	X(EBROKEN, -ENOTRECOVERABLE, "the buffer's account does not add up; the log says what is broken")
 
 typedef enum databuffer_error {
@@ -216,7 +217,15 @@ enum {
  * and only then the batch is tried again. So one batch never runs twice at
  * once. If the buffer has stopped in the meantime its items are left over
  * already, and the answer is ignored: such a handler may have written items
- * that handle_left was given as well. */
+ * that handle_left was given as well.
+ *
+ * One that does not return but leaves its thread (pthread_exit, cancellation) or
+ * throws an exception through, of C++ or another language, has failed for now,
+ * with DATABUFFER_ECANCELED. Its stack is cleaned up as usual. The thread ends
+ * and another goes on; inside databuffer_work it is the program's thread that
+ * ends, once the buffer is in order, while an exception stops there and the
+ * thread goes on. The same holds for handle_dead, whose item then has been told.
+ * All other handlers have to return. */
 typedef int databuffer_flush_fn(databuffer_batch *batch, void *meta);
 
 /* The next item in order, walking once from the first to the last: 1, or 0 at

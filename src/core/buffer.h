@@ -83,6 +83,10 @@ int64_t buffer_now_ns(const struct databuffer *buf);
  * means the `timeout` option. */
 int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms);
 
+/* databuffer_work by who is inside, who has to guard_leave in the end: a handler
+ * may have left the thread. */
+int buffer_work(struct databuffer *buf, int64_t now_ms);
+
 /* --- What partitions ask for ------------------------------------------------------- */
 
 /* Unlocks the partition and does what is to be done. */

@@ -7,6 +7,7 @@
 
 #include "core/debug.h"
 #include "core/flusher.h"
+#include "core/guard.h"
 #include "core/log.h"
 #include "core/options.h"
 #include "core/producer.h"
@@ -228,7 +229,7 @@ static bool is_empty(struct databuffer *buf)
  * `ahead_ns` of. Returns when there will be more to do. */
 static int64_t work_on(struct databuffer *buf, int64_t now_ns, int64_t ahead_ns)
 {
-	if (databuffer_work(buf, (now_ns + ahead_ns) / PORT_NS_PER_MS) == DATABUFFER_EDEADLK)
+	if (buffer_work(buf, (now_ns + ahead_ns) / PORT_NS_PER_MS) == DATABUFFER_EDEADLK)
 		return port_deadline_ns(now_ns, 1); /* another thread is at it */
 	int64_t next_ms = databuffer_next_deadline(buf);
 	return next_ms == INT64_MAX ? PORT_NEVER : next_ms * PORT_NS_PER_MS - ahead_ns;
@@ -250,6 +251,8 @@ static void flush_all(struct databuffer *buf, int64_t deadline_ns)
 		if (is_empty(buf) || now_ns >= deadline_ns)
 			return;
 		int64_t until_ns = buffer_is_manual(buf) ? work_on(buf, now_ns, ahead_ns) : PORT_NEVER;
+		if (guard_is_leaving())
+			return; /* the thread that all would be flushed on */
 		buffer_wait(&buf->settled, &buf->settled_waiters, seen, until_ns < deadline_ns ? until_ns : deadline_ns);
 	}
 }
@@ -323,6 +326,7 @@ int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 	buffer_wake_settled(buf);
 	buffer_leave(buf);
 	buffer_release(buf); /* the reference of databuffer_start */
+	guard_leave();
 	return left;
 }
 

@@ -2,6 +2,7 @@
 /* The pool of flusher threads, and the flushing of one batch. */
 #include "core/flusher.h"
 
+#include "core/guard.h"
 #include "core/log.h"
 #include "core/registry.h"
 #include "core/supervisor.h"
@@ -87,6 +88,41 @@ static void warn_of_failure(struct partition *partition, const struct attempt *a
 	                          "they are kept and tried again");
 }
 
+/* The program's handlers are called from here, guarded: not all return. */
+struct handler {
+	const databuffer_options *options;
+	struct databuffer_batch *batch;
+	int answer;
+	const databuffer_item *item;
+	const databuffer_reason *reason;
+};
+
+static void call_flush(void *arg)
+{
+	struct handler *handler = arg;
+	handler->answer = handler->options->handle_flush(handler->batch, handler->options->flush_meta);
+}
+
+static void call_dead(void *arg)
+{
+	const struct handler *handler = arg;
+	handler->options->handle_dead(handler->item, handler->reason, handler->options->flush_meta);
+}
+
+static int flush_guarded(const databuffer_options *options, struct databuffer_batch *batch)
+{
+	struct handler handler = { .options = options, .batch = batch };
+	return guard_run(call_flush, &handler) ? handler.answer : DATABUFFER_ECANCELED;
+}
+
+/* Who does not return was told of the item all the same. */
+static void bury_guarded(const databuffer_options *options, const databuffer_item *item,
+                         const databuffer_reason *reason)
+{
+	struct handler handler = { .options = options, .item = item, .reason = reason };
+	guard_run(call_dead, &handler);
+}
+
 static void bury(struct partition *partition, struct segment *segment, const struct verdict *verdict, int answer)
 {
 	const databuffer_options *options = partition->options;
@@ -100,7 +136,7 @@ static void bury(struct partition *partition, struct segment *segment, const str
 			.text = dead->text,
 		};
 		if (options->handle_dead)
-			options->handle_dead(&item, &reason, options->flush_meta);
+			bury_guarded(options, &item, &reason);
 		else
 			log_line(options, DATABUFFER_LOG_WARNING,
 			         "buffer '%s', partition %u: an item of %zu bytes is lost: %s; set handle_dead to keep such items",
@@ -130,7 +166,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	int64_t begin = port_now_ns();
 	int answer = DATABUFFER_ESTOPPED;
 	if (partition_begin_call(segment))
-		answer = buf->options.handle_flush(batch, buf->options.flush_meta);
+		answer = flush_guarded(&buf->options, batch);
 	int64_t duration = port_now_ns() - begin;
 	end_if_forked(generation);
 
@@ -178,8 +214,10 @@ unsigned flusher_serve(struct partition *partition)
 		todo = 0;
 		flush_segment(partition, segment, &todo);
 		handlers++;
+		if (guard_is_unfit())
+			break; /* what is ready is for another thread, or for the next databuffer_work */
 	}
-	news_unlock(partition, todo & ~TODO_FLUSH);
+	news_unlock(partition, guard_is_unfit() ? todo : todo & ~TODO_FLUSH);
 	end_if_forked(generation);
 	return handlers;
 }
@@ -252,6 +290,24 @@ static struct partition *next_job(void)
 	return partition;
 }
 
+static void flusher_main(void *unused);
+
+/* A thread whose handler did not return ends, and another starts in its place if
+ * there is work that nobody else does. If the system gives none it has to go on. */
+static bool retire(void)
+{
+	pthread_mutex_lock(&pool.lock);
+	pool.threads--;
+	bool needed = pool.threads == 0 && jobs() > 0;
+	bool may_go = !needed || port_thread_start(flusher_main, NULL, "db-flusher");
+	if (needed)
+		pool.threads++;
+	pthread_mutex_unlock(&pool.lock);
+	if (!may_go)
+		guard_forgive();
+	return may_go;
+}
+
 static void flusher_main(void *unused)
 {
 	(void)unused;
@@ -260,6 +316,8 @@ static void flusher_main(void *unused)
 		struct databuffer *buf = partition->buffer;
 		flusher_serve(partition);
 		buffer_release(buf);
+		if (guard_is_unfit() && retire())
+			return;
 	}
 }
 

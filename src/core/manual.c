@@ -3,6 +3,7 @@
 #include "core/buffer.h"
 
 #include "core/flusher.h"
+#include "core/guard.h"
 #include "core/supervisor.h"
 
 /* Until now the clock stood at 0. It jumps for all that is due by time as well, and
@@ -34,9 +35,20 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		supervisor_tick(&buf->partitions[i], buffer_now_ns(buf));
 		handlers += (int)flusher_serve(&buf->partitions[i]);
+		if (guard_is_leaving())
+			break;
+		guard_forgive();
 	}
 	atomic_store_explicit(&buf->working, false, memory_order_release);
 	return handlers;
+}
+
+int buffer_work(struct databuffer *buf, int64_t now_ms)
+{
+	int state = guard_enter();
+	int rc = work_inside(buf, now_ms);
+	guard_exit(state);
+	return rc;
 }
 
 int databuffer_work(databuffer *buf, int64_t now_ms)
@@ -46,8 +58,9 @@ int databuffer_work(databuffer *buf, int64_t now_ms)
 	int rc = buffer_enter(buf);
 	if (rc != 0)
 		return rc;
-	rc = work_inside(buf, now_ms);
+	rc = buffer_work(buf, now_ms);
 	buffer_leave(buf);
+	guard_leave();
 	return rc;
 }
 

@@ -98,6 +98,7 @@ static void *thread_main(void *arg)
 {
 	struct start start = *(struct start *)arg;
 	free(arg);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_setname_np(pthread_self(), start.name);
 	start.run(start.arg);
 	return NULL;

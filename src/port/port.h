@@ -50,7 +50,7 @@ void port_yield(unsigned round);
 bool port_watch(const _Atomic uint32_t *word, uint32_t expected);
 
 /* Starts a detached thread with every signal blocked, so that signals go to the
- * program's own threads. `name` (15 characters) is what ps shows, a constant.
+ * program's own threads, and with cancellation disabled. `name` (15 characters) is what ps shows, a constant.
  * False if the system has no thread to give. */
 bool port_thread_start(void (*run)(void *), void *arg, const char *name);
 
