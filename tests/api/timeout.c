@@ -162,7 +162,7 @@ static void it_is_logged_and_emitted(void **state)
 		assert_true(event->system_time_ns > INT64_C(1600000000) * 1000000000);
 	}
 	struct call *call = &sink->calls[0];
-	assert_true(heard.events[2].duration_ns >= (call->end_ms - call->begin_ms - 1) * 1000000);
+	assert_true(heard.events[3].duration_ns >= (call->end_ms - call->begin_ms - 1) * 1000000);
 	sink_free(sink);
 }
 
