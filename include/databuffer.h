@@ -59,7 +59,7 @@
  *
  *      Beside each other, any threads, no locks of yours needed:
  *          insert*  reserve/commit/abort  flush  sync_flush  dump  size  info
- *          stats  check  find  telemetry_attach/detach
+ *          stats  check  pressure  find  telemetry_attach/detach
  *      A slot belongs to the thread that reserved it until commit or abort.
  *      A batch belongs to the handler call that it was given to.
  *      start: any thread; the handle is yours to share once it has returned.
@@ -69,7 +69,8 @@
  *          is a help in finding a mistake and nothing to rely on.
  *
  *      From a handler of the same buffer: insert* (it may time out: the handler
- *      holds up the very flush it waits for), flush, size, info, stats, check, dump.
+ *      holds up the very flush it waits for), flush, size, info, stats, check, pressure,
+ *      dump.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing.
@@ -340,6 +341,14 @@ typedef enum databuffer_log_level {
 /* One line without a newline. May come from any thread; no lock is held. */
 typedef void databuffer_log_fn(databuffer_log_level level, const char *line, void *meta);
 
+/* The bytes that the whole buffer holds have reached `pressure_high` (high is 1),
+ * or have sunk to `pressure_low` after that (0). The two alternate, beginning with 1,
+ * and one call ends before the next begins. It comes from whichever thread moved
+ * the bytes there, at the end of its insert, commit or flush, and no lock is held: a
+ * slow one slows that thread down. It may insert; stop and sync_flush answer
+ * DATABUFFER_EDEADLK. A mark that is passed both ways while a call runs is not told. */
+typedef void databuffer_pressure_fn(int high, size_t held_bytes, void *meta);
+
 /* Everything a buffer can be told. Numbers are int64_t all, so that a negative
  * one can be seen and refused. The table that databuffer_options_at reads has
  * for each: name, type, unit, default, range and a line of help. */
@@ -361,6 +370,8 @@ typedef struct databuffer_options {
 	int64_t flush_empty;     /* 1: call the handler though nothing is held */
 	int64_t timeout;         /* ms an insert waits for room */
 	int64_t overflow;        /* a databuffer_overflow: what it does instead */
+	int64_t pressure_high;   /* held bytes at which handle_pressure is told 1; 0: never */
+	int64_t pressure_low;    /* held bytes at which it is told 0 after that */
 	int64_t retry_min;       /* ms before the second attempt, at least */
 	int64_t retry_max;       /* ms between attempts, at most */
 	int64_t retry_limit;     /* attempts, then a transient failure is permanent; 0: no end */
@@ -373,6 +384,7 @@ typedef struct databuffer_options {
 	databuffer_item_fn *handle_dead;   /* each item rejected; NULL: counted and logged */
 	databuffer_item_fn *handle_drop;   /* each item given up for want of room; NULL: counted and logged */
 	databuffer_item_fn *handle_left;   /* each item left at stop, on stop's thread; NULL: counted */
+	databuffer_pressure_fn *handle_pressure; /* told at pressure_high and pressure_low; or NULL */
 	databuffer_log_fn *handle_log;     /* NULL: standard error */
 
 	/* Where databuffer_start and databuffer_options_set write the sentence
@@ -560,6 +572,17 @@ DATABUFFER_API int databuffer_dump(databuffer *buf,
 /* Items held: accepted, and without an outcome yet. 0 for NULL. */
 DATABUFFER_API size_t databuffer_size(databuffer *buf);
 
+/* For those who poll instead of being told: 1 from the time when the held bytes
+ * reached `pressure_high` until they sink to `pressure_low`, else 0.
+ *
+ * Held bytes are seen when an insert takes a lease or has used it up, and when a
+ * batch is cut, flushed or given up; never by an insert that has a lease, which so
+ * pays nothing. Below the high mark leases are kept so small that together they do
+ * not reach beyond it: with one thread inserting the mark is seen by the very insert
+ * that reaches it, with several to within what other threads have put into leases
+ * that they have not used up. */
+DATABUFFER_API int databuffer_pressure(databuffer *buf);
+
 typedef struct databuffer_partition_info {
 	const char *name;       /* of the buffer, or ""; lives as long as it */
 	unsigned partition;
@@ -645,7 +668,9 @@ DATABUFFER_API int databuffer_check(databuffer *buf);
 	X(FLUSH_START, 8, "a handler is about to run")                        \
 	X(FLUSH_STOP, 16, "a handler answered 0")                             \
 	X(FLUSH_EXCEPTION, 32, "a handler answered anything else, or is late") \
-	X(FLUSH_STUCK, 64, "a handler is late, and its partition goes on without it")
+	X(FLUSH_STUCK, 64, "a handler is late, and its partition goes on without it") \
+	X(PRESSURE_HIGH, 512, "the held bytes have reached pressure_high")    \
+	X(PRESSURE_LOW, 1024, "the held bytes have sunk to pressure_low again")
 
 typedef enum databuffer_event_kind {
 #define DATABUFFER_EVENT_ENUM(name, bit, text) DATABUFFER_##name = (bit),
@@ -661,7 +686,7 @@ typedef struct databuffer_event {
 	const char *buffer;         /* its name, or "" */
 	unsigned partition;         /* of an insert: the one that took it, or was tried last */
 	size_t size;                /* items in the insert or the batch */
-	size_t bytes;
+	size_t bytes;               /* of these; of a pressure event, all that are held */
 	databuffer_trigger trigger; /* of a flush */
 	unsigned attempt;           /* of a flush: 1 the first time */
 	int64_t duration_ns;        /* of the stop and exception kinds; 0 at a start */

@@ -20,6 +20,7 @@
 
 #include "base/histogram.h"
 #include "core/partition.h"
+#include "core/pressure.h"
 
 enum buffer_state {
 	BUFFER_RUNNING,
@@ -48,6 +49,7 @@ struct databuffer {
 	pthread_mutex_t times_lock;
 	struct histogram flush_times;
 	_Atomic uint64_t waits, refused;
+	struct pressure pressure;
 	_Atomic int64_t quiet_until_ns; /* when the next warning of a failed flush may be logged */
 	_Atomic int64_t drop_quiet_until_ns; /* and of items given up */
 	_Atomic int64_t manual_now_ns;

@@ -202,12 +202,18 @@ static bool has_room_after_cut(struct partition *partition, const struct lease_r
 	       segment_bytes(partition->open) + request->payload <= room_for_bytes(partition);
 }
 
+static void set_limit(struct partition *partition)
+{
+	segment_set_limit(partition->open, room_for_items(partition), room_for_bytes(partition));
+	partition->open->headroom = partition->headroom;
+}
+
 bool partition_lease_open(struct partition *partition, struct lane *lane, const struct lease_request *request)
 {
 	struct segment *open = partition->open;
 	if (!open || open->leased == 0 || partition->stopping)
 		return false;
-	segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
+	set_limit(partition);
 	return segment_lease(open, lane, request) == LEASE_GRANTED;
 }
 
@@ -223,7 +229,7 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
 			open_segment(partition, now_ns);
 		}
 		struct segment *open = partition->open;
-		segment_set_limit(open, room_for_items(partition), room_for_bytes(partition));
+		set_limit(partition);
 		enum lease lease = segment_lease(open, lane, request);
 		if (lease != LEASE_GRANTED && !recall && segment_others_have_slots(open, lane))
 			return ROOM_OTHERS;

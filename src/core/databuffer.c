@@ -50,6 +50,7 @@ int buffer_enter(struct databuffer *buf)
 
 void buffer_leave(struct databuffer *buf)
 {
+	pressure_tell(buf);
 	calls--;
 	buffer_release(buf);
 }
@@ -125,6 +126,7 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
 	int64_t deadline = partition_deadline(partition), give_back = partition_give_back_at(partition);
 	supervisor_arm(partition, deadline < give_back ? deadline : give_back);
+	pressure_count(partition);
 	pthread_mutex_unlock(&partition->lock);
 	if (todo & TODO_ROOM)
 		buffer_wake_room(buf);
@@ -317,8 +319,10 @@ int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 		buffer_leave(buf);
 		return DATABUFFER_ESTOPPED;
 	}
-	flush_all(buf, buffer_deadline_ns(buf, timeout_ms));
+	int64_t deadline = buffer_deadline_ns(buf, timeout_ms);
+	flush_all(buf, deadline);
 	int64_t left = give_back(buf);
+	pressure_close(buf, deadline);
 	supervisor_remove(buf);
 	registry_remove(buf);
 	atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_seq_cst);
@@ -335,6 +339,7 @@ void buffer_reset(struct databuffer *buf)
 	for (unsigned i = 0; i < buf->partition_count; i++)
 		partition_reset(&buf->partitions[i], buffer_now_ns(buf));
 	histogram_init(&buf->flush_times);
+	pressure_reset(buf);
 	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->room_waiters, 0, memory_order_relaxed);

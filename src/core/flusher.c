@@ -210,6 +210,7 @@ unsigned flusher_serve(struct partition *partition)
 			break;
 		/* More than one flight: another thread may take the next. */
 		news_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
+		pressure_tell(partition->buffer);
 		end_if_forked(generation);
 		todo = 0;
 		flush_segment(partition, segment, &todo);
@@ -218,6 +219,7 @@ unsigned flusher_serve(struct partition *partition)
 			break; /* what is ready is for another thread, or for the next databuffer_work */
 	}
 	news_unlock(partition, guard_is_unfit() ? todo : todo & ~TODO_FLUSH);
+	pressure_tell(partition->buffer);
 	end_if_forked(generation);
 	return handlers;
 }

@@ -32,11 +32,14 @@ static enum partition_room put_into(struct lane *lane, const struct lease_reques
 	struct partition *partition = lane->partition;
 	unsigned todo = 0;
 	pthread_mutex_lock(&partition->lock);
+	pressure_limit(partition);
 	if (!hold && partition_lease_open(partition, lane, request)) {
-		if (put(lane, request, data) == LANE_EXHAUSTED)
+		if (put(lane, request, data) == LANE_EXHAUSTED) {
 			buffer_unlock(partition, partition_filled(partition, buffer_now_ns(partition->buffer)));
-		else
+		} else {
+			pressure_count(partition);
 			pthread_mutex_unlock(&partition->lock);
+		}
 		return ROOM_LEASED;
 	}
 	int64_t now = buffer_now_ns(partition->buffer);

@@ -15,6 +15,7 @@
 #include "core/options_table.h"
 
 #define OPTIONS_MAX_SIZE 16777216 /* of max_size and its jitter together */
+#define OPTIONS_PRESSURE INT64_C(1125899906842624) /* a pebibyte: more than any buffer holds */
 #define OPTIONS_YEAR INT64_C(31536000000) /* in ms: the longest of all times */
 
 /* X(field, type, unit, default, least, most, choices, help); of a text, least
@@ -50,6 +51,10 @@
 	  "how long an insert waits for room; 0: not at all")                                         \
 	X(overflow, CHOICE, "", DATABUFFER_OVERFLOW_BLOCK, 0, 3, "block|fail|drop_newest|drop_oldest", \
 	  "what an insert does without room: wait, fail, or give up its own items or the oldest")     \
+	X(pressure_high, NUMBER, "bytes", 0, 0, OPTIONS_PRESSURE, NULL,                               \
+	  "tell handle_pressure when the buffer holds so many bytes; 0: never")                       \
+	X(pressure_low, NUMBER, "bytes", 0, 0, OPTIONS_PRESSURE - 1, NULL,                            \
+	  "after that, tell it when no more than so many are left")                                   \
 	X(retry_min, NUMBER, "ms", 100, 1, OPTIONS_YEAR, NULL,                                        \
 	  "wait before a failed batch is tried a second time, at least")                              \
 	X(retry_max, NUMBER, "ms", 30000, 1, OPTIONS_YEAR, NULL,                                      \
@@ -231,6 +236,10 @@ static int options_check_together(const databuffer_options *given, const databuf
 		options_refuse(given,
 		               "retry_max is %lld ms, but must be at least retry_min, which is %lld ms",
 		               (long long)full->retry_max, (long long)full->retry_min);
+	else if (full->pressure_low > 0 && full->pressure_low >= full->pressure_high)
+		options_refuse(given,
+		               "pressure_low is %lld bytes, but must be below pressure_high, which is %lld bytes",
+		               (long long)full->pressure_low, (long long)full->pressure_high);
 	else if (!full->handle_flush)
 		options_refuse(given, "handle_flush is NULL, but must be the function that writes a batch");
 	else if (full->error && full->error_size == 0)

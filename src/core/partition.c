@@ -18,6 +18,8 @@ static void init_state(struct partition *partition, int64_t now_ns)
 	list_init(&partition->ready);
 	atomic_init(&partition->armed_ns, PORT_NEVER);
 	partition->gave_back = true;
+	partition->counted_held = partition->counted_promised = 0;
+	partition->headroom = UINT64_MAX;
 	cut_restart(partition, now_ns);
 }
 

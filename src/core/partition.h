@@ -83,6 +83,9 @@ struct partition {
 	int last_status;
 	struct news news;
 
+	/* Watermarks (pressure.h): what was last counted, and what a lease may promise. */
+	uint64_t counted_held, counted_promised, headroom;
+
 	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */
 	struct list ready;
 	bool submitted;        /* a flusher has been sent for */

@@ -108,6 +108,7 @@ int databuffer_commit(databuffer_slot *slot)
 	struct databuffer *buf = hold->partition->buffer;
 	int rc = commit(buf, slot->internal_owner, hold);
 	slot->internal_owner = NULL;
+	pressure_tell(buf);
 	buffer_release(buf);
 	return rc;
 }

@@ -51,6 +51,7 @@ void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capa
 	segment->byte_capacity = byte_capacity;
 	segment->limit = capacity;
 	segment->byte_limit = byte_capacity;
+	segment->headroom = UINT64_MAX;
 	segment->leased = segment->settled = 0;
 	segment->vacant = 0;
 	segment->first_vacant = UINT32_MAX;
@@ -374,6 +375,8 @@ static enum lease lease_even(struct segment *segment, struct lane *lane, uint32_
 	if (missing > left_of(limit, segment->leased))
 		return LEASE_NO_ROOM;
 	uint64_t left = limit - segment->leased - missing;
+	if (len > 0)
+		left = minimum(left, left_of(segment->headroom, missing * len) / len);
 	lease_slots(segment, lane, missing, (uint32_t)in_advance(segment, lane, n, left));
 	segment->arena_leased = (uint32_t)(segment->leased * len);
 	segment->promised = segment->arena_leased;
@@ -425,6 +428,7 @@ static enum lease lease_mixed(struct segment *segment, struct lane *lane, const 
 		uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
 		uint64_t room = minimum(segment->byte_limit - promised - request->payload,
 		                        segment->arena_size - byte_end);
+		room = minimum(room, left_of(segment->headroom, request->payload));
 		extra = minimum(extra, share(room, others) / item);
 	}
 	extra -= extra % n;

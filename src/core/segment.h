@@ -67,6 +67,7 @@ struct segment {
 	uint32_t byte_capacity; /* max_bytes */
 	uint32_t limit;         /* at most capacity: what its partition has room for now */
 	uint32_t byte_limit;
+	uint64_t headroom;      /* bytes that a lease may promise beyond what was asked (pressure.h) */
 	uint32_t leased;        /* slots that have ever been given out, less those taken back */
 	uint32_t settled;       /* filled slots of leases that have ended */
 	uint32_t vacant;        /* unfilled slots of leases that have ended: gaps; 0 in an array */

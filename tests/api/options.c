@@ -24,6 +24,7 @@ static const struct field {
 	FIELD(flush_interval), FIELD(flush_jitter),  FIELD(flush_timeout), FIELD(flush_empty),
 	FIELD(timeout),       FIELD(overflow),       FIELD(retry_min),     FIELD(retry_max),
 	FIELD(retry_limit),   FIELD(retry_for),      FIELD(seed),          FIELD(flusher),
+	FIELD(pressure_high), FIELD(pressure_low),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -144,6 +145,8 @@ static databuffer_options options_with(struct sink *sink, const databuffer_optio
 {
 	databuffer_options o = sink_options(sink);
 	put(&o, row->name, value);
+	if (strcmp(row->name, "pressure_low") == 0)
+		o.pressure_high = row_of("pressure_high")->max;
 	if (strcmp(row->name, "max_size_jitter") == 0 && value > 0)
 		o.max_size = 1;
 	if (strcmp(row->name, "retry_min") == 0 && value > o.retry_max)
@@ -311,6 +314,14 @@ static void options_that_do_not_fit_each_other_are_refused(void **state)
 	o.max_size_jitter = 1;
 	refuses_together(&o, "max_size", "max_size_jitter");
 	o.max_size--;
+	stop_clean(start(&o));
+
+	o = sink_options(sink);
+	o.pressure_low = o.pressure_high = 100;
+	refuses_together(&o, "pressure_low", "pressure_high");
+	o.pressure_high = 0;
+	refuses_together(&o, "pressure_low", "pressure_high");
+	o.pressure_high = 101;
 	stop_clean(start(&o));
 
 	o = sink_options(sink);

@@ -34,6 +34,7 @@ static databuffer_options roomy(void)
 	options.max_size = 1;
 	options.retry_min = 1;
 	options.retry_max = INT64_C(31536000000);
+	options.pressure_high = INT64_C(1125899906842624);
 	options.handle_flush = handle_flush;
 	options.error = sentence;
 	options.error_size = sizeof(sentence);
