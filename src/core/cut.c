@@ -180,9 +180,9 @@ static void cut_if_due(struct partition *partition, int64_t now_ns)
 			open_segment(partition, now_ns);
 		if (partition->open && partition->open->held == 0)
 			cut_even_empty(partition, trigger, now_ns, true);
-	} else if (due) {
-		skip_idle_ticks(partition, now_ns);
 	}
+	if (due)
+		skip_idle_ticks(partition, now_ns);
 	partition->asked = false;
 }
 

@@ -91,6 +91,25 @@ static void an_empty_partition_is_flushed_at_each_tick_if_flush_empty_says_so(vo
 	end(&bench);
 }
 
+/* A reserved slot keeps the open batch, which has nothing to flush, from being cut. */
+static void a_tick_that_finds_only_a_reserved_slot_moves_on(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = options();
+	o.flush_empty = 1;
+	begin(&bench, &o);
+	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
+	unsigned todo = 0;
+	uint32_t slot, offset;
+	assert_true(partition_lease(&bench.partition, &bench.lane, &request, 0, &todo));
+	segment_hold(bench.partition.open, &bench.lane, 4, &slot, &offset);
+	bench.now = 1000 * MS;
+	assert_int_equal(tick(&bench), 0);
+	assert_int_equal(partition_deadline(&bench.partition), 2000 * MS);
+	end(&bench);
+}
+
 static void jitter_is_drawn_anew_for_every_batch_and_stays_in_its_bounds(void **state)
 {
 	(void)state;
@@ -689,6 +708,7 @@ int main(void)
 		cmocka_unit_test(an_empty_partition_has_no_deadline_and_flushes_nothing),
 		cmocka_unit_test(ticks_of_an_idle_partition_keep_their_beat),
 		cmocka_unit_test(an_empty_partition_is_flushed_at_each_tick_if_flush_empty_says_so),
+		cmocka_unit_test(a_tick_that_finds_only_a_reserved_slot_moves_on),
 		cmocka_unit_test(jitter_is_drawn_anew_for_every_batch_and_stays_in_its_bounds),
 		cmocka_unit_test(a_batch_is_cut_at_max_bytes),
 		cmocka_unit_test(bytes_end_a_batch_that_has_slots_left),
