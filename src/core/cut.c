@@ -119,10 +119,12 @@ static void open_segment(struct partition *partition, int64_t now_ns)
 		skip_idle_ticks(partition, now_ns);
 }
 
-/* A batch without items goes nowhere, unless it is wanted for its own sake. */
-static void cut_even_empty(struct partition *partition, databuffer_trigger trigger, int64_t now_ns, bool empty)
+/* A batch without items goes nowhere, unless it is wanted for its own sake. Slots
+ * that are reserved stay behind, and no longer take the room of others. */
+static unsigned cut_even_empty(struct partition *partition, databuffer_trigger trigger, int64_t now_ns, bool empty)
 {
 	struct segment *segment = partition->open;
+	unsigned todo = segment->held > 0 ? TODO_ROOM : 0;
 	partition->open = NULL;
 	uint32_t count = segment_seal(segment, trigger);
 	if (count > 0)
@@ -133,7 +135,7 @@ static void cut_even_empty(struct partition *partition, databuffer_trigger trigg
 	segment->batch.name = partition->name;
 	if (count == 0 && !empty) {
 		supply_release(partition, segment);
-		return;
+		return todo;
 	}
 	list_push_back(&partition->queue, &segment->link);
 	partition->queued++;
@@ -144,11 +146,12 @@ static void cut_even_empty(struct partition *partition, databuffer_trigger trigg
 	partition->waiting_bytes += segment->bytes;
 	partition->asked = false;
 	partition->next_cut_ns = draw_cut(partition, now_ns);
+	return todo;
 }
 
-static void cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
+static unsigned cut(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
 {
-	cut_even_empty(partition, trigger, now_ns, false);
+	return cut_even_empty(partition, trigger, now_ns, false);
 }
 
 void cut_for_room(struct partition *partition, const struct shortage *shortage, int64_t now_ns)
@@ -163,18 +166,16 @@ bool cut_open_has_items(const struct partition *partition)
 
 /* Cuts what was asked for or is due by time, once a handler could take it. Until
  * then the batch had better grow. */
-static void cut_if_due(struct partition *partition, int64_t now_ns)
+static unsigned cut_if_due(struct partition *partition, int64_t now_ns)
 {
 	if (!flight_has_slot(partition) || partition->queued > 0)
-		return;
+		return 0;
 	bool due = partition->next_cut_ns <= now_ns;
 	if (!due && !partition->asked)
-		return;
+		return 0;
 	databuffer_trigger trigger = partition->asked ? partition->asked_by : DATABUFFER_TRIGGER_INTERVAL;
-	if (cut_open_has_items(partition)) {
-		cut(partition, trigger, now_ns);
-		return;
-	}
+	if (cut_open_has_items(partition))
+		return cut(partition, trigger, now_ns);
 	if (partition->options->flush_empty && !partition->stopping) {
 		if (!partition->open && supply_has_free(partition))
 			open_segment(partition, now_ns);
@@ -184,12 +185,13 @@ static void cut_if_due(struct partition *partition, int64_t now_ns)
 	if (due)
 		skip_idle_ticks(partition, now_ns);
 	partition->asked = false;
+	return 0;
 }
 
 unsigned cut_advance(struct partition *partition, int64_t now_ns)
 {
-	cut_if_due(partition, now_ns);
-	return partition_is_ready(partition, now_ns) ? TODO_FLUSH : 0;
+	unsigned todo = cut_if_due(partition, now_ns);
+	return partition_is_ready(partition, now_ns) ? TODO_FLUSH | todo : todo;
 }
 
 /* --- Inserting --------------------------------------------------------------------------- */
@@ -245,7 +247,8 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
 			*todo |= partition_filled(partition, now_ns);
 			return ROOM_NONE;
 		}
-		cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES, now_ns);
+		*todo |= cut(partition, lease == LEASE_NO_SLOTS ? DATABUFFER_TRIGGER_SIZE : DATABUFFER_TRIGGER_BYTES,
+		             now_ns);
 		*todo |= cut_advance(partition, now_ns);
 	}
 	return ROOM_NONE;
@@ -280,6 +283,7 @@ static void close_open(struct partition *partition, int64_t now_ns)
 unsigned partition_flush(struct partition *partition, databuffer_trigger trigger, int64_t now_ns)
 {
 	struct list *node;
+	unsigned todo = 0;
 	if (trigger == DATABUFFER_TRIGGER_STOP)
 		partition->stopping = true;
 	LIST_FOREACH(node, &partition->queue)
@@ -290,10 +294,10 @@ unsigned partition_flush(struct partition *partition, databuffer_trigger trigger
 	if (partition->stopping) {
 		close_open(partition, now_ns);
 	} else if (cut_open_has_items(partition) && supply_has_free(partition)) {
-		cut(partition, trigger, now_ns);
+		todo = cut(partition, trigger, now_ns);
 	} else if (cut_open_has_items(partition) || empty) {
 		partition->asked = true;
 		partition->asked_by = trigger;
 	}
-	return cut_advance(partition, now_ns);
+	return todo | cut_advance(partition, now_ns);
 }
