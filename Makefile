@@ -1,12 +1,14 @@
 # Short names for what is done often. How things are built is said in CMakeLists.txt.
 #
 # `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place;
-# `make bench BENCH=--quick` hands flags to bench/run, `make fuzz FUZZ="--seconds 3600 csv"` to tests/fuzz/run.
+# `make bench BENCH=--quick` hands flags to bench/run, `make fuzz FUZZ="--seconds 3600 csv"` to tests/fuzz/run;
+# `make soak MINUTES=60` soaks for longer.
 PRESET ?= default
 PREFIX ?= /usr/local
+MINUTES ?= 5
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench model fuzz install clean help setup
+.PHONY: build run test check bench model fuzz soak install clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -35,6 +37,9 @@ fuzz: setup ## let the fuzzers look for what breaks, each for a minute
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz
 	@tests/fuzz/run $(FUZZ)
+
+soak: setup ## a buffer under everything at once, for MINUTES plainly and under each sanitizer
+	@tests/soak/run $(MINUTES)
 
 install: setup ## build for speed and install into PREFIX
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
