@@ -289,6 +289,11 @@ DATABUFFER_API const char *databuffer_batch_name(const databuffer_batch *batch);
 /* 1 for the first time these items are given, one more for each failed time.
  * A smaller piece of a rejected batch starts at 1 again. */
 DATABUFFER_API unsigned databuffer_batch_attempt(const databuffer_batch *batch);
+/* A number for these very items, unique in the life of the buffer and the same
+ * at every attempt, so that a sink which keeps the numbers of what it has written
+ * can tell a batch that comes twice. Other items, as a smaller piece of a rejected
+ * batch is, have another number. 0 for NULL. */
+DATABUFFER_API uint64_t databuffer_batch_id(const databuffer_batch *batch);
 /* When the attempt is late: milliseconds on CLOCK_MONOTONIC (in a manual
  * buffer, on the clock given to databuffer_work). INT64_MAX if never. */
 DATABUFFER_API int64_t databuffer_batch_deadline(const databuffer_batch *batch);

@@ -137,6 +137,11 @@ unsigned databuffer_batch_attempt(const databuffer_batch *batch)
 	return batch ? batch->attempt : 0;
 }
 
+uint64_t databuffer_batch_id(const databuffer_batch *batch)
+{
+	return batch ? batch->id : 0;
+}
+
 int64_t databuffer_batch_deadline(const databuffer_batch *batch)
 {
 	if (!batch || batch->deadline_ns == PORT_NEVER)
@@ -246,6 +251,13 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+/* Other items than those of the last call are a batch of their own. */
+static void count_anew(struct databuffer_batch *batch)
+{
+	batch->attempt = 0;
+	batch->id = 0;
+}
+
 static bool is_spent(const struct databuffer_batch *batch)
 {
 	return batch->from < batch->spent_end;
@@ -255,7 +267,7 @@ static bool is_spent(const struct databuffer_batch *batch)
  * those that still have attempts. */
 static void choose_next(struct databuffer_batch *batch)
 {
-	batch->attempt = 0;
+	count_anew(batch);
 	if (batch->bad_end > batch->from) {
 		uint32_t suspects = batch->bad_end - batch->from;
 		batch->to = batch->from + (suspects > 1 ? suspects / 2 : 1);
@@ -293,7 +305,7 @@ static void take_out_named(struct databuffer_batch *batch)
 	if (is_spent(batch))
 		batch->spent_end -= named;
 	batch->bad_end = 0;
-	batch->attempt = 0;
+	count_anew(batch);
 	segment->settled -= named;
 	if (batch->to == batch->from)
 		settle(batch);
@@ -377,7 +389,7 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 	} else if (count == 0) {
 		settle(batch); /* an empty batch, rejected */
 	} else if (too_large) {
-		batch->attempt = 0;
+		count_anew(batch);
 		batch->to -= count / 2;
 	} else {
 		batch->bad_end = batch->to;
@@ -390,6 +402,7 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 void batch_skip(struct databuffer_batch *batch, uint32_t n)
 {
 	batch->from += n;
+	batch->id = 0;
 	if (batch->to <= batch->from)
 		choose_next(batch);
 }

@@ -49,6 +49,7 @@ struct databuffer_batch {
 	uint32_t misses;
 	int64_t failing_since_ns; /* when the first attempt at these very items failed */
 
+	uint64_t id;          /* of these very items; 0 until they are first taken */
 	unsigned attempt;     /* of these very items */
 	unsigned calls;       /* of the handler, for any of the segment's items */
 	int status;           /* the last answer, or DATABUFFER_ETIMEDOUT */

@@ -17,6 +17,12 @@ bool partition_is_ready(const struct partition *partition, int64_t now_ns)
 	return first && flight_has_slot(partition) && SEGMENT_OF(first)->not_before_ns <= now_ns;
 }
 
+/* 2^48 batches of one partition are 89 years of them at 100,000 a second. */
+static uint64_t next_batch_id(struct partition *partition)
+{
+	return (uint64_t)partition->number << 48 | ++partition->batch_ids;
+}
+
 struct segment *partition_take(struct partition *partition, int64_t now_ns)
 {
 	if (!partition_is_ready(partition, now_ns))
@@ -31,6 +37,8 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 	segment->started_ns = now_ns;
 	if (partition->fit.bound > 0)
 		batch_limit(&segment->batch, partition->fit.bound);
+	if (segment->batch.id == 0)
+		segment->batch.id = next_batch_id(partition);
 	int64_t timeout = partition->options->flush_timeout;
 	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
 	return segment;

@@ -81,6 +81,7 @@ struct partition {
 	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, dropped, left;
 	uint64_t batches, attempts, failures, rejects, too_large, timeouts;
 	int last_status;
+	uint64_t batch_ids;    /* how many have been given out */
 	struct news news;
 
 	/* Watermarks (pressure.h): what was last counted, and what a lease may promise. */
