@@ -302,6 +302,11 @@ DATABUFFER_API int64_t databuffer_batch_deadline(const databuffer_batch *batch);
 DATABUFFER_API int databuffer_batch_cancelled(const databuffer_batch *batch);
 /* What databuffer_sync_flush returns as `value` for this partition. */
 DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *value);
+/* What it returns as `bytes`: a copy of up to DATABUFFER_RESULT_MAX bytes. Said
+ * again, the last counts; len 0 takes it back. 0, DATABUFFER_EINVAL for more bytes
+ * or NULL, or DATABUFFER_ENOMEM. */
+#define DATABUFFER_RESULT_MAX 4096
+DATABUFFER_API int databuffer_batch_set_result_bytes(databuffer_batch *batch, const void *data, size_t len);
 /* Names an item that the sink will never take, with a sentence (copied, cut at
  * 200 bytes; NULL: none). When the handler then answers 0, the named items go
  * to handle_dead and all others count as flushed; when it answers
@@ -555,6 +560,8 @@ typedef struct databuffer_result {
 	                   * DATABUFFER_EFULL: some were given up by `overflow` */
 	void *value;      /* the last databuffer_batch_set_result, or NULL */
 	int64_t duration; /* ms spent in the handler */
+	void *bytes;      /* the last databuffer_batch_set_result_bytes, yours to free; or NULL */
+	size_t bytes_len;
 } databuffer_result;
 
 /* Flushes every partition and waits until each item held at the time of the
@@ -563,6 +570,10 @@ typedef struct databuffer_result {
  * (NULL if 0), and returns 0. DATABUFFER_ETIMEDOUT: not all have; they go on. */
 DATABUFFER_API int databuffer_sync_flush(databuffer *buf, databuffer_result *results, size_t n_results,
                                          int64_t timeout_ms);
+
+/* Frees the bytes of n results that databuffer_sync_flush has written. Only
+ * results of handlers that say databuffer_batch_set_result_bytes have any. */
+DATABUFFER_API void databuffer_results_free(databuffer_result *results, size_t n);
 
 /* --- Looking in --------------------------------------------------------------- */
 

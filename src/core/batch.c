@@ -160,6 +160,20 @@ void databuffer_batch_set_result(databuffer_batch *batch, void *value)
 		batch->value = value;
 }
 
+int databuffer_batch_set_result_bytes(databuffer_batch *batch, const void *data, size_t len)
+{
+	if (!batch || (!data && len > 0) || len > DATABUFFER_RESULT_MAX)
+		return DATABUFFER_EINVAL;
+	if (!batch->result && len > 0)
+		batch->result = malloc(DATABUFFER_RESULT_MAX);
+	if (!batch->result && len > 0)
+		return DATABUFFER_ENOMEM;
+	if (len > 0)
+		memcpy(batch->result, data, len);
+	batch->result_len = (uint32_t)len;
+	return 0;
+}
+
 /* The array of named items grows by doubling. */
 static struct batch_dead *add_dead(struct databuffer_batch *batch)
 {
@@ -244,6 +258,13 @@ void batch_finish(struct databuffer_batch *batch)
 	batch->array = NULL;
 	batch->iovec = NULL;
 	batch->dead_count = batch->dead_room = 0;
+}
+
+void batch_drop_result(struct databuffer_batch *batch)
+{
+	free(batch->result);
+	batch->result = NULL;
+	batch->result_len = 0;
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)

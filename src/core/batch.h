@@ -56,6 +56,8 @@ struct databuffer_batch {
 	int64_t deadline_ns;
 	_Atomic int cancelled;
 	void *value;
+	void *result;         /* the handler's result bytes; NULL: none */
+	uint32_t result_len;
 
 	/* What the handler named in this call. */
 	struct batch_dead *dead;
@@ -74,6 +76,9 @@ void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns);
 /* Before that: items that were not given yet go at most `most` at once. */
 void batch_limit(struct databuffer_batch *batch, uint32_t most);
 void batch_finish(struct databuffer_batch *batch);
+
+/* Its result bytes have been told, or nobody is left to be told. */
+void batch_drop_result(struct databuffer_batch *batch);
 
 /* Whether the sink has said what it makes of these very items: all but for now. */
 static inline bool answer_is_final(int answer)

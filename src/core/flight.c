@@ -176,8 +176,10 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
                         int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
-	if (segment->abandoned)
+	if (segment->abandoned) {
+		batch_drop_result(batch);
 		return TODO_SETTLED; /* its memory is freed with the buffer */
+	}
 
 	list_remove(&segment->link);
 	segment->flying = false;
@@ -191,15 +193,17 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 		partition->in_flight--;
 	segment->late = false;
 
-	if (!batch_is_done(batch)) {
+	bool done = batch_is_done(batch);
+	if (!done) {
 		segment->not_before_ns = INT64_MIN;
 		if (verdict->transient)
 			segment->not_before_ns = retry_at(partition, batch, now_ns);
 		requeue(partition, segment);
-		partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
-	} else {
+	}
+	partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
+	batch_drop_result(batch);
+	if (done) {
 		partition->batches++;
-		partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
 		todo |= supply_release(partition, segment) | TODO_SETTLED;
 	}
 	return todo | cut_advance(partition, now_ns);

@@ -88,6 +88,10 @@ static void tell(struct partition *partition, const struct segment *segment, int
 		wait->duration_ns += duration_ns;
 		if (segment->batch.value)
 			wait->result.value = segment->batch.value;
+		if (segment->batch.result_len > 0) {
+			wait->result.bytes_len = segment->batch.result_len;
+			memcpy(wait->bytes, segment->batch.result, segment->batch.result_len);
+		}
 		if (status != 0)
 			wait->result.status = status;
 		wait->done = !outstanding(partition, wait->sequence);
@@ -106,7 +110,7 @@ void partition_tell_dropped(struct partition *partition, const struct segment *s
 
 unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wait, int64_t now_ns)
 {
-	memset(wait, 0, sizeof(*wait));
+	memset(wait, 0, offsetof(struct sync_wait, bytes));
 	wait->result.partition = partition->number;
 	wait->result.size = partition_size(partition);
 	list_push_back(&partition->waiters, &wait->link);

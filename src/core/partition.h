@@ -195,8 +195,9 @@ struct sync_wait {
 	struct list link;
 	uint64_t sequence; /* every segment up to this one is waited for */
 	bool done;
-	databuffer_result result;
+	databuffer_result result; /* its bytes are below, until sync_flush hands them out */
 	int64_t duration_ns;
+	unsigned char bytes[DATABUFFER_RESULT_MAX];
 };
 
 unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wait, int64_t now_ns);

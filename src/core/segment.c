@@ -495,6 +495,7 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 
 void segment_hold(struct segment *segment, struct lane *lane, uint32_t len, uint32_t *slot, uint32_t *offset)
 {
+	ASSERT(segment->item_len == LANE_MIXED); /* asked for with request.hold */
 	*slot = lane_hold(lane, len, offset);
 	segment->held++;
 	segment->held_bytes += len;

@@ -45,6 +45,34 @@ static int wait_for_all(struct databuffer *buf, struct sync_wait *waits, int64_t
 	}
 }
 
+void databuffer_results_free(databuffer_result *results, size_t n)
+{
+	for (size_t i = 0; results && i < n; i++) {
+		free(results[i].bytes);
+		results[i].bytes = NULL;
+		results[i].bytes_len = 0;
+	}
+}
+
+/* Writes the results, whole or not at all. */
+static int hand_out(struct sync_wait *waits, databuffer_result *results, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		databuffer_result *result = &waits[i].result;
+		result->bytes = result->bytes_len > 0 ? malloc(result->bytes_len) : NULL;
+		if (!result->bytes && result->bytes_len > 0) {
+			while (i-- > 0)
+				free(waits[i].result.bytes);
+			return DATABUFFER_ENOMEM;
+		}
+		if (result->bytes)
+			memcpy(result->bytes, waits[i].bytes, result->bytes_len);
+	}
+	for (size_t i = 0; i < n; i++)
+		results[i] = waits[i].result;
+	return 0;
+}
+
 static int sync_inside(struct databuffer *buf, databuffer_result *results, size_t n_results, int64_t timeout_ms)
 {
 	int64_t deadline = buffer_deadline_ns(buf, timeout_ms);
@@ -63,9 +91,9 @@ static int sync_inside(struct databuffer *buf, databuffer_result *results, size_
 		partition_sync_end(&waits[i]);
 		pthread_mutex_unlock(&partition->lock);
 		waits[i].result.duration = waits[i].duration_ns / PORT_NS_PER_MS;
-		if (rc == 0 && i < n_results)
-			results[i] = waits[i].result;
 	}
+	if (rc == 0)
+		rc = hand_out(waits, results, n_results < buf->partition_count ? n_results : buf->partition_count);
 	free(waits);
 	return rc;
 }

@@ -99,10 +99,10 @@ static void a_tick_that_finds_only_a_reserved_slot_moves_on(void **state)
 	databuffer_options o = options();
 	o.flush_empty = 1;
 	begin(&bench, &o);
-	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
+	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4, .hold = true };
 	unsigned todo = 0;
 	uint32_t slot, offset;
-	assert_true(partition_lease(&bench.partition, &bench.lane, &request, 0, &todo));
+	assert_int_equal(partition_lease(&bench.partition, &bench.lane, &request, true, 0, &todo), ROOM_LEASED);
 	segment_hold(bench.partition.open, &bench.lane, 4, &slot, &offset);
 	bench.now = 1000 * MS;
 	assert_int_equal(tick(&bench), 0);
