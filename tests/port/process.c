@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* The port's processes: shared words, messages with descriptors, and every way in which a process must end. */
+#include "port/process.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "port/port.h"
+
+#define PATIENCE_NS (30000 * PORT_NS_PER_MS)
+
+static int64_t patience(void)
+{
+	return port_now_ns() + PATIENCE_NS;
+}
+
+#define WAIT_FOR(condition)                                                                                 \
+	do {                                                                                                \
+		int64_t until_ns_ = patience();                                                             \
+		while (!(condition)) {                                                                      \
+			if (port_now_ns() > until_ns_)                                                      \
+				fail_msg("not in time: %s", #condition);                                    \
+			usleep(1000);                                                                       \
+		}                                                                                           \
+	} while (0)
+
+/* Memory that the processes of a test share. */
+struct board {
+	_Atomic uint32_t word, count;
+	_Atomic int pid[2];
+};
+
+static struct board *board;
+
+static int new_board(void **state)
+{
+	(void)state;
+	board = port_map_shared(sizeof(*board), "board");
+	return board ? 0 : -1;
+}
+
+static int drop_board(void **state)
+{
+	(void)state;
+	port_unmap(board, sizeof(*board));
+	return 0;
+}
+
+static struct port_end reap(void)
+{
+	struct port_end end;
+	WAIT_FOR(port_reap(&end));
+	return end;
+}
+
+/* --- Words ------------------------------------------------------------------------------------------------- */
+
+static void a_wake_reaches_another_process(void **state)
+{
+	(void)state;
+	for (uint32_t turn = 0; turn < 100; turn += 2) {
+		if (turn == 0 && port_fork() == 0) {
+			for (uint32_t mine = 0; mine < 100; mine += 2) {
+				while (atomic_load(&board->word) != mine + 1)
+					port_wait_shared(&board->word, mine, patience());
+				atomic_store(&board->word, mine + 2);
+				port_wake_shared(&board->word, 1);
+			}
+			port_exit(0);
+		}
+		atomic_store(&board->word, turn + 1);
+		port_wake_shared(&board->word, 1);
+		while (atomic_load(&board->word) != turn + 2)
+			assert_true(port_wait_shared(&board->word, turn + 1, patience()));
+	}
+	assert_int_equal(reap().number, 0);
+}
+
+static void a_wait_ends_at_its_deadline(void **state)
+{
+	(void)state;
+	int64_t deadline = port_now_ns() + 20 * PORT_NS_PER_MS;
+	while (port_wait_shared(&board->word, 0, deadline))
+		;
+	assert_true(port_now_ns() >= deadline);
+	assert_true(port_wait_shared(&board->word, 1, deadline + PATIENCE_NS)); /* the word is another: at once */
+}
+
+/* --- Descriptors --------------------------------------------------------------------------------------------- */
+
+static void messages_carry_descriptors(void **state)
+{
+	(void)state;
+	int ends[2], pipe[2], got[2], text = 7, read_text;
+	char byte = 0;
+	assert_true(port_socket_pair(ends) && port_pipe(pipe));
+	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_NOTHING);
+	assert_true(port_send(ends[0], &text, sizeof(text), (int[]){ pipe[1], -1 }));
+	text = 8;
+	assert_true(port_send(ends[0], &text, sizeof(text), NULL));
+	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_RECEIVED);
+	assert_int_equal(read_text, 7);
+	assert_int_equal(got[1], -1);
+	assert_int_equal(write(got[0], "x", 1), 1);
+	assert_int_equal(read(pipe[0], &byte, 1), 1);
+	assert_int_equal(byte, 'x');
+	port_close(&got[0]);
+	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_RECEIVED);
+	assert_int_equal(read_text, 8);
+	assert_int_equal(got[0], -1);
+	port_close(&ends[0]);
+	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_END);
+	assert_false(port_send(ends[1], &text, sizeof(text), NULL));
+	port_close(&ends[1]);
+	port_close(&pipe[0]);
+	port_close(&pipe[1]);
+}
+
+static void a_bell_wakes_a_poll(void **state)
+{
+	(void)state;
+	int bells[2] = { port_bell(), port_bell() };
+	bool ready[3];
+	port_ring(bells[1]);
+	port_ring(bells[1]);
+	port_poll((int[]){ bells[0], -1, bells[1] }, ready, 3, patience());
+	assert_false(ready[0]);
+	assert_false(ready[1]);
+	assert_true(ready[2]);
+	port_silence(bells[1]);
+	int64_t deadline = port_now_ns() + 5 * PORT_NS_PER_MS;
+	port_poll(bells, ready, 2, deadline);
+	assert_false(ready[1]);
+	assert_true(port_now_ns() >= deadline);
+	port_close(&bells[0]);
+	port_close(&bells[1]);
+}
+
+static void what_is_poured_into_a_full_pipe_is_lost_and_waits_for_nobody(void **state)
+{
+	(void)state;
+	int from[2], to[2];
+	static char much[16384];
+	size_t poured = 0;
+	assert_true(port_pipe(from) && port_pipe(to));
+	for (int i = 0; i < 20; i++) { /* 320 KiB into a pipe of 64 */
+		assert_int_equal(write(from[1], much, sizeof(much)), sizeof(much));
+		for (size_t got = 0; got < sizeof(much);) {
+			int n = port_pour(from[0], to[1], sizeof(much) - got);
+			assert_true(n > 0);
+			got += (size_t)n;
+			poured += (size_t)n;
+		}
+	}
+	assert_int_equal(poured, 20 * sizeof(much));
+	assert_true(read(to[0], much, sizeof(much)) > 0);
+	port_close(&from[1]);
+	assert_int_equal(port_pour(from[0], to[1], 100), 0);
+	port_close(&from[0]);
+	port_close(&to[0]);
+	port_close(&to[1]);
+}
+
+/* --- Ends ------------------------------------------------------------------------------------------------------ */
+
+static void a_child_tells_how_it_ended(void **state)
+{
+	(void)state;
+	struct port_end end;
+	assert_false(port_reap(&end));
+	int pid = port_fork();
+	if (pid == 0)
+		port_exit(3);
+	end = reap();
+	assert_int_equal(end.pid, pid);
+	assert_false(end.by_signal);
+	assert_int_equal(end.number, 3);
+
+	if (port_fork() == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	}
+	end = reap();
+	assert_true(end.by_signal);
+	assert_string_equal(port_signal_name(end.number), "SIGSEGV");
+	assert_null(port_signal_name(SIGRTMIN + 3));
+	assert_null(port_signal_name(0));
+}
+
+static void a_process_is_killed_by_its_descriptor_though_it_has_stopped(void **state)
+{
+	(void)state;
+	int pid = port_fork();
+	if (pid == 0) {
+		raise(SIGSTOP);
+		port_exit(0);
+	}
+	int process = port_process_open(pid);
+	assert_true(process >= 0);
+	assert_false(port_process_has_ended(process));
+	port_process_kill(process);
+	WAIT_FOR(port_process_has_ended(process));
+	struct port_end end = reap();
+	assert_int_equal(end.number, SIGKILL);
+	port_process_kill(process); /* goes nowhere */
+	port_close(&process);
+}
+
+static void a_watch_shows_that_a_child_has_ended(void **state)
+{
+	(void)state;
+	struct port_signals before;
+	bool ready;
+	port_hold_signals(&before);
+	int watch = port_watch_children();
+	port_poll(&watch, &ready, 1, port_now_ns());
+	assert_false(ready);
+	if (port_fork() == 0)
+		port_exit(0);
+	port_poll(&watch, &ready, 1, patience());
+	assert_true(ready);
+	port_unwatch(watch);
+	assert_int_equal(reap().number, 0);
+	port_close(&watch);
+	port_restore_signals(&before);
+}
+
+/* Has a child run `run` and end, and waits until all whom it left the board's pids of are gone. */
+static void assert_all_end(void (*run)(int *life))
+{
+	int life[2], processes[2];
+	assert_true(port_pipe(life));
+	int pid = port_fork();
+	if (pid == 0)
+		run(life);
+	port_close(&life[0]);
+	port_close(&life[1]);
+	WAIT_FOR(atomic_load(&board->count) == 2);
+	for (int i = 0; i < 2; i++) {
+		processes[i] = port_process_open(atomic_load(&board->pid[i]));
+		assert_true(processes[i] >= 0);
+		assert_false(port_process_has_ended(processes[i]));
+	}
+	atomic_store(&board->word, 1); /* now the child kills itself */
+	assert_int_equal(reap().number, SIGKILL);
+	for (int i = 0; i < 2; i++) {
+		WAIT_FOR(port_process_has_ended(processes[i]));
+		port_close(&processes[i]);
+	}
+	atomic_store(&board->count, 0);
+	atomic_store(&board->word, 0);
+}
+
+_Noreturn static void say_and_wait(bool stopped)
+{
+	atomic_store(&board->pid[stopped], port_pid());
+	atomic_fetch_add(&board->count, 1);
+	if (stopped)
+		raise(SIGSTOP);
+	for (;;)
+		pause();
+}
+
+_Noreturn static void kill_myself(void)
+{
+	while (atomic_load(&board->word) == 0)
+		usleep(1000);
+	for (;;)
+		raise(SIGKILL);
+}
+
+/* One in a group of its own, and its child, which has no descriptor and stops. */
+static void leave_a_group(int *life)
+{
+	if (port_fork() == 0) {
+		port_close(&life[1]);
+		port_begin_group();
+		if (!port_end_group_with(life[0]))
+			port_exit(1);
+		if (port_fork() == 0) {
+			port_close(&life[0]);
+			say_and_wait(true);
+		}
+		say_and_wait(false);
+	}
+	kill_myself();
+}
+
+static void a_group_ends_with_the_pipe_that_its_maker_held(void **state)
+{
+	(void)state;
+	assert_all_end(leave_a_group);
+}
+
+static void leave_two_children(int *life)
+{
+	int self = port_pid();
+	(void)life;
+	for (int i = 0; i < 2; i++)
+		if (port_fork() == 0) {
+			if (!port_end_with_parent(self))
+				port_exit(1);
+			say_and_wait(i == 1);
+		}
+	kill_myself();
+}
+
+static void children_end_with_their_parent(void **state)
+{
+	(void)state;
+	assert_all_end(leave_two_children);
+}
+
+static void a_parent_that_is_gone_already_is_told_at_once(void **state)
+{
+	(void)state;
+	if (port_fork() == 0) {
+		struct port_signals before;
+		port_hold_signals(&before);
+		port_exit(port_end_with_parent(1234567) || port_watch_parent(1234567) ? 1 : 0);
+	}
+	assert_int_equal(reap().number, 0);
+}
+
+/* --- Bounds ------------------------------------------------------------------------------------------------------ */
+
+static void memory_is_bounded_beyond_what_there_is(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* the sanitizer's own memory is not to be had either */
+#endif
+	if (port_fork() == 0) {
+		port_limit_memory(64 << 20);
+		void *fits = malloc(16 << 20), *does_not = malloc(128 << 20);
+		port_exit(fits && !does_not ? 0 : 1);
+	}
+	assert_int_equal(reap().number, 0);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+static void signals_have_their_default_action_again(void **state)
+{
+	(void)state;
+	if (port_fork() == 0) {
+		struct port_signals before;
+		struct sigaction action;
+		signal(SIGUSR1, on_signal);
+		signal(SIGUSR2, SIG_IGN);
+		signal(SIGCHLD, SIG_IGN);
+		port_hold_signals(&before);
+		port_default_signals(&before);
+		sigset_t mask;
+		sigprocmask(SIG_SETMASK, NULL, &mask);
+		bool right = !sigismember(&mask, SIGUSR1);
+		sigaction(SIGUSR1, NULL, &action);
+		right = right && action.sa_handler == SIG_DFL;
+		sigaction(SIGUSR2, NULL, &action);
+		right = right && action.sa_handler == SIG_IGN;
+		sigaction(SIGCHLD, NULL, &action);
+		right = right && action.sa_handler == SIG_DFL;
+		port_exit(right ? 0 : 1);
+	}
+	assert_int_equal(reap().number, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, new_board, drop_board)
+	const struct CMUnitTest tests[] = {
+		TEST(a_wake_reaches_another_process),
+		TEST(a_wait_ends_at_its_deadline),
+		TEST(messages_carry_descriptors),
+		TEST(a_bell_wakes_a_poll),
+		TEST(what_is_poured_into_a_full_pipe_is_lost_and_waits_for_nobody),
+		TEST(a_child_tells_how_it_ended),
+		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
+		TEST(a_watch_shows_that_a_child_has_ended),
+		TEST(a_group_ends_with_the_pipe_that_its_maker_held),
+		TEST(children_end_with_their_parent),
+		TEST(a_parent_that_is_gone_already_is_told_at_once),
+		TEST(memory_is_bounded_beyond_what_there_is),
+		TEST(signals_have_their_default_action_again),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
