@@ -33,7 +33,7 @@ function target_of_lengths(other, c,    p) {
 }
 
 function print_targets(    p, c, i, row) {
-	heading("Targets", "What issue 3 asks, from the medians above.")
+	heading("Targets", "What was asked for before it was built, from the medians above.")
 	print "| | asked | measured | met |\n|---|---|--:|---|"
 	targets_at_each("insert", "insert / moodycamel", "databuffer", "moodycamel", 1.5)
 	targets_at_each("insert", "insert / private buffer", "databuffer", "private_buffer", 0.9)

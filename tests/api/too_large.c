@@ -98,7 +98,7 @@ static void an_item_that_is_too_large_alone_is_dead_with_its_reason(void **state
 	struct sink *sink = sink_new();
 	struct quota quota = { SIZE_MAX, 100 };
 	databuffer_options o = quota_options(sink, &quota);
-	o.max_size = 9;
+	o.max_size = 10; /* not full, so that it is flushed by the sync_flush that tells of it */
 	databuffer *buf = start(&o);
 	char wide[101] = { 0 };
 	insert_numbers(buf, 0, 4);
