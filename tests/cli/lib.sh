@@ -70,6 +70,49 @@ records_of() {
 	sed 's/.*"record":"\([^"]*\)".*/\1/' "$1"
 }
 
+# all_accounted FIRST LAST DATABASE COLUMN REJECTS: the records are numbers (in the rejects they stand in front), and
+# each from FIRST to LAST is in one of the two places, once, and no other is anywhere.
+all_accounted() {
+	{
+		sql "$3" "SELECT CAST($4 AS INTEGER) FROM records WHERE $4 IS NOT NULL"
+		[ ! -e "$5" ] || records_of "$5" | sed 's/[^0-9].*//'
+	} | sort -n >accounted
+	seq "$1" "$2" | cmp - accounted >/dev/null ||
+		fail "not each of $1 to $2 is in $3 or in $5, once: $(wc -l <accounted) are," \
+			"first of the difference: $(seq "$1" "$2" | diff - accounted | head -n 3 | paste -sd' ')"
+}
+
+# Another process that has the database open, a sqlite3 behind descriptor 9: other_does returns when it has done so.
+other_begin() { # DATABASE
+	rm -f orders
+	mkfifo orders
+	sqlite3 -batch -cmd '.timeout 60000' "$1" <orders >other_out 2>&1 9>&- &
+	other=$!
+	other_orders=0
+	exec 9>orders
+}
+
+other_has_done() {
+	[ "$(grep -c '^done$' other_out)" -ge "$1" ]
+}
+
+other_does() { # SQL
+	other_orders=$((other_orders + 1))
+	echo "$1; SELECT 'done';" >&9
+	until_true other_has_done $other_orders
+}
+
+other_end() {
+	exec 9>&-
+	wait $other
+}
+
+# The line of --progress always, in the file err, has come to so many retries.
+retried() {
+	tr '\r' '\n' <err | sed -n 's/.* \([0-9,]*\) retr[iy].*/\1/p' | tail -n 1 | tr -d , |
+		awk -v least="$1" '{ n = $1 } END { exit n < least }'
+}
+
 lines_in() {
 	local n
 	n=$(wc -l <"$1")
