@@ -3,7 +3,7 @@
  * account.h: what became of each item of one life of a buffer, kept beside the
  * buffer's own counters: one byte for each.
  *
- *      NEVER ──> HELD ──> FLUSHED | DEAD | LEFT
+ *      NEVER ──> HELD ──> FLUSHED | DEAD | DROPPED | LEFT
  *        ^        │           └────> LEFT    only where a stop overtook a handler
  *        └────────┘ the insert was refused
  *
@@ -19,7 +19,7 @@
 #define NUMBERS      (1u << 19) /* of each producer in one life */
 #define ITEM_MOST    256
 
-enum outcome { NEVER, HELD, FLUSHED, DEAD, LEFT, OUTCOMES };
+enum outcome { NEVER, HELD, FLUSHED, DEAD, DROPPED, LEFT, OUTCOMES };
 
 /* What an item is made of; bytes that follow are all `producer`. */
 struct soak_item {

@@ -29,7 +29,7 @@ static void note(struct producer *producer, int64_t rc, uint32_t n)
 	uint32_t accepted = rc == 0 ? n : rc > 0 ? (uint32_t)rc : 0;
 	uint32_t *next = &producer->life->next[producer->number];
 
-	CHECK(rc >= 0 || rc == DATABUFFER_ETIMEDOUT || rc == DATABUFFER_ESTOPPED);
+	CHECK(rc >= 0 || rc == DATABUFFER_ETIMEDOUT || rc == DATABUFFER_EFULL || rc == DATABUFFER_ESTOPPED);
 	for (uint32_t i = accepted; i < n; i++)
 		CHECK(account_move(&account, producer->number, *next + i, HELD, NEVER));
 	atomic_fetch_add(&producer->life->accepted, accepted);
@@ -176,6 +176,9 @@ static void meddle_once(struct life *life, uint64_t *dice_seed)
 			pause_ms(1);
 			CHECK(databuffer_telemetry_detach(id) == 0);
 		}
+		break;
+	case 6:
+		CHECK(databuffer_pressure(life->buf) >= 0 || atomic_load(&life->ending));
 		break;
 	default:
 		look_at_stats(life->buf);

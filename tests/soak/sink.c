@@ -100,6 +100,9 @@ static int fail_somehow(struct life *life, databuffer_batch *batch, uint64_t *di
 	case 4:
 		be_late(life, batch);
 		return DATABUFFER_RETRY;
+	case 5:
+		leave(life);
+		pthread_exit(NULL);
 	default:
 		return transient[dice_below(dice_seed, 5)];
 	}
@@ -134,11 +137,28 @@ static void handle_dead(const databuffer_item *item, const databuffer_reason *re
 	leave(life);
 }
 
+static void handle_drop(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct life *life = meta;
+
+	CHECK(reason->text[0] && life->options.overflow >= DATABUFFER_OVERFLOW_DROP_NEWEST);
+	account_settle(&account, item, DROPPED);
+}
+
 static void handle_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
 {
 	(void)meta;
 	CHECK(reason->text[0]);
 	account_settle(&account, item, LEFT);
+}
+
+/* One call at a time, high and low in turn. */
+static void handle_pressure(int high, size_t held_bytes, void *meta)
+{
+	struct life *life = meta;
+
+	(void)held_bytes;
+	CHECK(atomic_exchange(&life->pressed, high) != high);
 }
 
 /* A log of all that fails here would be long. */
@@ -159,7 +179,9 @@ void sink_set_handlers(databuffer_options *options, struct life *life)
 {
 	options->handle_flush = handle_flush;
 	options->handle_dead = handle_dead;
+	options->handle_drop = handle_drop;
 	options->handle_left = handle_left;
+	options->handle_pressure = handle_pressure;
 	options->handle_log = handle_log;
 	options->flush_meta = life;
 }

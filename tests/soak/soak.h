@@ -23,6 +23,7 @@ struct life {
 	atomic_bool gentle;  /* the handler fails no more */
 	atomic_bool over;    /* whoever comes now is too late */
 	atomic_uint inside;  /* handlers */
+	atomic_int pressed;  /* what handle_pressure was told last */
 	_Atomic uint64_t accepted;
 	uint32_t next[PRODUCERS];
 	uint32_t flushed_to[PARTITIONS_MOST][PRODUCERS];
