@@ -23,14 +23,14 @@
 #define ANY_LENGTH SIZE_MAX
 #define PARTITIONS 3
 
-enum outcome { UNUSED, HELD, FLUSHED, DEAD, LEFT };
+enum outcome { UNUSED, HELD, FLUSHED, DEAD, DROPPED, LEFT };
 
 struct life {
 	struct decisions decisions;
 	databuffer *buf;
 	int64_t now;
 	size_t len; /* of each item; below 4 they are blank, and only counted */
-	uint32_t inserted, held, flushed, dead, left;
+	uint32_t inserted, held, flushed, dead, dropped, left;
 	enum outcome outcomes[ITEMS_MOST];
 	bool may_die[ITEMS_MOST];
 	uint32_t flushed_to[PARTITIONS]; /* one more than the last item that is flushed */
@@ -207,10 +207,22 @@ static void ask_the_rest(struct life *life)
 	CHECK(databuffer_batch_partition(life->batch) < PARTITIONS);
 	CHECK(databuffer_batch_trigger(life->batch) < DATABUFFER_TRIGGER_COUNT);
 	CHECK(databuffer_batch_attempt(life->batch) > 0);
+	CHECK(databuffer_batch_id(life->batch) > 0);
 	CHECK(databuffer_batch_name(life->batch)[0] == '\0');
 	CHECK(databuffer_batch_cancelled(life->batch) == 0);
 	CHECK(databuffer_batch_deadline(life->batch) >= life->now);
 	databuffer_batch_set_result(life->batch, life);
+}
+
+static void say_bytes(struct life *life)
+{
+	static const size_t lens[] = { 0, 1, DATABUFFER_RESULT_MAX, DATABUFFER_RESULT_MAX + 1, SIZE_MAX };
+	static const char bytes[DATABUFFER_RESULT_MAX];
+	size_t len = lens[decide(&life->decisions, 5)];
+	bool nothing = decide(&life->decisions, 4) == 0;
+	int rc = databuffer_batch_set_result_bytes(life->batch, nothing ? NULL : bytes, len);
+
+	CHECK(rc == (len > DATABUFFER_RESULT_MAX || (nothing && len > 0) ? DATABUFFER_EINVAL : 0));
 }
 
 static void ask_nothing(void)
@@ -224,6 +236,8 @@ static void ask_nothing(void)
 	CHECK(!databuffer_batch_array(NULL) && !databuffer_batch_iovec(NULL));
 	CHECK(databuffer_batch_view(NULL).size == 0);
 	CHECK(databuffer_batch_fail(NULL, 0, "x") == DATABUFFER_EINVAL);
+	CHECK(databuffer_batch_set_result_bytes(NULL, "x", 1) == DATABUFFER_EINVAL);
+	CHECK(databuffer_batch_id(NULL) == 0);
 	databuffer_batch_set_result(NULL, &item);
 }
 
@@ -321,7 +335,7 @@ static int handle_flush(databuffer_batch *batch, void *meta)
 	life->inside = true;
 	receive(life, batch);
 	for (size_t steps = decide(&life->decisions, 12); steps > 0; steps--) {
-		switch (decide(&life->decisions, 10)) {
+		switch (decide(&life->decisions, 11)) {
 		case 0:
 			ask_next(life);
 			break;
@@ -347,6 +361,9 @@ static int handle_flush(databuffer_batch *batch, void *meta)
 		case 8:
 			name_an_item(life);
 			break;
+		case 9:
+			say_bytes(life);
+			break;
 		default:
 			call_from_inside(life);
 		}
@@ -370,6 +387,15 @@ static void handle_dead(const databuffer_item *item, const databuffer_reason *re
 	life->dead++;
 }
 
+static void handle_drop(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct life *life = meta;
+
+	CHECK(reason->text[0] && reason->partition < PARTITIONS);
+	settle(life, item, DROPPED);
+	life->dropped++;
+}
+
 static void handle_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
 {
 	struct life *life = meta;
@@ -388,20 +414,26 @@ static void handle_log(databuffer_log_level level, const char *line, void *meta)
 
 /* --- The program --------------------------------------------------------------------------- */
 
-static void note_inserted(struct life *life, size_t n)
+/* Before the insert, which may drop them before it returns. */
+static void expect(struct life *life, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		life->outcomes[life->inserted++] = HELD;
 	life->held += (uint32_t)n;
 }
 
-/* By the piece: all of it, or what of it went in. */
-static void note_answer(struct life *life, int64_t rc, size_t n)
+/* All of n went in, or none, or so many. */
+static void note(struct life *life, int64_t rc, size_t n)
 {
-	if (rc >= 0)
-		note_inserted(life, rc == 0 ? n : (size_t)rc);
-	else
-		CHECK(rc == DATABUFFER_ETIMEDOUT || rc == DATABUFFER_EMSGSIZE || rc == DATABUFFER_EBUSY);
+	size_t accepted = rc == 0 ? n : rc > 0 ? (size_t)rc : 0;
+
+	CHECK(rc >= 0 || rc == DATABUFFER_ETIMEDOUT || rc == DATABUFFER_EFULL || rc == DATABUFFER_EMSGSIZE ||
+	      rc == DATABUFFER_EBUSY);
+	for (size_t i = accepted; i < n; i++) {
+		CHECK(life->outcomes[--life->inserted] == HELD);
+		life->outcomes[life->inserted] = UNUSED;
+		life->held--;
+	}
 }
 
 static void insert_slot(struct life *life)
@@ -411,10 +443,9 @@ static void insert_slot(struct life *life)
 	databuffer_slot slot;
 	int rc = databuffer_reserve(life->buf, len, &slot);
 
-	if (rc != 0) {
-		note_answer(life, rc, 0);
+	note(life, rc, 0);
+	if (rc != 0)
 		return;
-	}
 	CHECK(slot.len == len);
 	if (len > 0)
 		memcpy(slot.data, bytes, len);
@@ -422,7 +453,8 @@ static void insert_slot(struct life *life)
 		CHECK(databuffer_abort(&slot) == 0);
 		CHECK(databuffer_commit(&slot) == DATABUFFER_EINVAL);
 	} else {
-		note_answer(life, databuffer_commit(&slot), 1);
+		expect(life, 1);
+		note(life, databuffer_commit(&slot), 1);
 	}
 }
 
@@ -440,14 +472,16 @@ static void insert_some(struct life *life)
 	switch (kind) {
 	case 0:
 	case 1:
-		note_answer(life, databuffer_insert_timed(life->buf, items[0].data, items[0].len, 0), 1);
+		expect(life, 1);
+		note(life, databuffer_insert_timed(life->buf, items[0].data, items[0].len, 0), 1);
 		break;
 	case 2:
-		note_answer(life,
-		            databuffer_insert_keyed_timed(life->buf, n, items[0].data, items[0].len, 0), 1);
+		expect(life, 1);
+		note(life, databuffer_insert_keyed_timed(life->buf, n, items[0].data, items[0].len, 0), 1);
 		break;
 	case 3:
-		note_answer(life, databuffer_insert_batch_timed(life->buf, items, n, 0), n);
+		expect(life, n);
+		note(life, databuffer_insert_batch_timed(life->buf, items, n, 0), n);
 		break;
 	case 4:
 		/* Side by side, where they are of one length. */
@@ -455,7 +489,8 @@ static void insert_some(struct life *life)
 			break;
 		for (size_t i = 1; i < 16; i++)
 			memmove(bytes + i * life->len, items[i].data, life->len);
-		note_answer(life, databuffer_insert_array_timed(life->buf, bytes, n, life->len, 0), n);
+		expect(life, n);
+		note(life, databuffer_insert_array_timed(life->buf, bytes, n, life->len, 0), n);
 		break;
 	default:
 		insert_slot(life);
@@ -484,7 +519,8 @@ static void check_account(struct life *life)
 	CHECK(stats.inserted == life->inserted && databuffer_size(life->buf) == stats.held);
 	if (life->inside)
 		return; /* some have an outcome that the buffer has not been told */
-	CHECK(stats.held == life->held && stats.flushed == life->flushed && stats.dead == life->dead);
+	CHECK(stats.held == life->held && stats.flushed == life->flushed);
+	CHECK(stats.dead == life->dead && stats.dropped == life->dropped);
 	n = databuffer_info(life->buf, infos, PARTITIONS);
 	for (int i = 0; i < n; i++)
 		sum += infos[i].size;
@@ -509,11 +545,13 @@ static void start(struct life *life)
 	o.flush_empty = (int64_t)decide(decisions, 2);
 	o.timeout = 0;
 	o.retry_max = 1000;
+	o.overflow = (int64_t)decide(decisions, 4);
 	o.retry_limit = (int64_t)decide(decisions, 4) * (int64_t)decide(decisions, 2);
 	life->gives_up = o.retry_limit > 0;
 	o.seed = 1;
 	o.handle_flush = handle_flush;
 	o.handle_dead = handle_dead;
+	o.handle_drop = handle_drop;
 	o.handle_left = handle_left;
 	o.handle_log = handle_log;
 	o.flush_meta = life;
@@ -559,6 +597,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		step(&life);
 	left = databuffer_stop(life.buf, 0);
 	CHECK(left == life.left);
-	CHECK(life.held == 0 && life.inserted == life.flushed + life.dead + life.left);
+	CHECK(life.held == 0 && life.inserted == life.flushed + life.dead + life.dropped + life.left);
 	return 0;
 }
