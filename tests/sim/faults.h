@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The faults: what goes wrong in a run, and what is promised then. One table; the
+ * plan draws from it how often each one happens, the actors and the sink ask it,
+ * and docs/reliability.md has it as `sim --faults` prints it.
+ */
+#ifndef DATABUFFER_TESTS_SIM_FAULTS_H
+#define DATABUFFER_TESTS_SIM_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <databuffer.h>
+
+#include "sim/port.h"
+#include "sim/world.h"
+
+/* X(name, most, what, promise): `most` is how many of a thousand chances it takes at most. */
+#define FAULTS_OF_SINK(X)                                                                                             \
+	X(TRANSIENT, 500, "answers `DATABUFFER_RETRY` or an errno",                                                   \
+	  "the same items come again, in order, no sooner than `retry_min` and no later than the bound of the backoff") \
+	X(GARBAGE, 200, "answers any number at all", "a number without a meaning is a failure for now")               \
+	X(POISON, 60, "never takes certain items",                                                                    \
+	  "they come down to `handle_dead`, each once; all others are flushed, each once, in order")                  \
+	X(REJECT, 100, "rejects a batch that it would have taken", "items rejected alone are dead, the others come again") \
+	X(NAMES, 200, "names items: any, twice, beyond the end", "those are dead, and no others")                     \
+	X(SLOW, 500, "takes its time", "its partition waits for it, others do not")                                   \
+	X(LATE, 100, "answers after `flush_timeout`",                                                                 \
+	  "the batch is cancelled, its partition goes on; the answer counts when it comes; never two handlers for one item") \
+	X(HANGS, 20, "does not answer as long as the run lasts",                                                      \
+	  "costs one thread and one batch, `max_stuck` times; then inserts wait, with a deadline")                    \
+	X(OUTAGE, 500, "is down for a while", "nothing is lost, backoffs grow to `retry_max`")                        \
+	X(REENTERS, 200, "calls its own buffer: insert, flush, info, stats, size, dump, sync_flush, stop",            \
+	  "what would wait for itself answers `DATABUFFER_EDEADLK`, the rest works")                                  \
+	X(DAWDLES, 200, "`handle_dead`, `handle_left`, a handler of events or a visitor takes its time",              \
+	  "a slow one costs its own thread, and no deadline of another")
+
+#define FAULTS_OF_PRODUCERS(X)                                                                                        \
+	X(BURSTS, 300, "insert without a pause", "a full partition makes inserts wait, and no longer than they may")  \
+	X(PAUSES, 300, "stall for long, with room on lease", "a batch that is cut takes the lease back")              \
+	X(VANISHES, 50, "end, with room on lease and slots reserved", "lanes are taken back, slots come to nothing")  \
+	X(HOLDS, 300, "keep reserved slots while batches are cut", "no flush waits for them; the item goes into a later batch") \
+	X(OVERSIZE, 50, "insert what is larger than `max_bytes`", "`DATABUFFER_EMSGSIZE`, and none of it is in")
+
+#define FAULTS_OF_SYSTEM(X)                                                                                           \
+	X(NO_MAP, 60, "gives no memory map", "`DATABUFFER_ENOMEM` from start; later nothing fails that was promised") \
+	X(NO_MEMORY, 60, "gives no memory", "`DATABUFFER_ENOMEM` or no matter; no item is lost")                      \
+	X(NO_THREAD, 100, "gives no thread", "`DATABUFFER_EAGAIN` from start; later a batch waits for one")           \
+	X(EARLY, 200, "ends waits for no reason", "nothing happens before its time")                                  \
+	X(STALLS, 1000, "keeps a thread from running, at any point where it holds no lock",                           \
+	  "costs what that thread was to do, and no deadline of another")                                             \
+	X(NO_BARRIER, 500, "has no process-wide barrier", "all the same, with a fence for each insert")
+
+#define FAULTS_OF_MOMENTS(X)                                                                                          \
+	X(FLUSH, 200, "`flush`", "everything held is on its way; backoffs end")                                       \
+	X(SYNC, 200, "`sync_flush`, with any timeout", "what was held has its outcome, or `DATABUFFER_ETIMEDOUT`, in time") \
+	X(LOOK, 200, "`stats`, `info`, `size`, `find`", "the sums are right in every answer")                         \
+	X(DUMP, 100, "`dump`", "all that is held throughout is shown, each once, with its bytes")                     \
+	X(EVENTS, 100, "events attached and detached", "a handler runs no more once detach has returned")             \
+	X(STOP, 30, "`stop`, with any timeout, beside all others",                                                    \
+	  "in time; what was not flushed is handed back and counted; nothing is flushed afterwards")                  \
+	X(RESTARTS, 500, "another buffer of the same name after it", "the old one's calls answer `DATABUFFER_ESTOPPED`") \
+	X(MISUSE, 50, "a name that is taken, options out of range, NULL", "an error, and nothing is changed")
+
+#define FAULTS_OF_LOOP(X)                                                                                             \
+	X(CLOCK_JUMPS, 100, "the program's clock jumps ahead by hours", "what is due is done, once")                  \
+	X(WORKS_LATE, 300, "comes late", "what is due is done then")                                                  \
+	X(TWO_LOOPS, 200, "two threads at once", "`DATABUFFER_EDEADLK` for one of them")
+
+#define FAULTS(X) \
+	FAULTS_OF_SINK(X) FAULTS_OF_PRODUCERS(X) FAULTS_OF_SYSTEM(X) FAULTS_OF_MOMENTS(X) FAULTS_OF_LOOP(X)
+
+enum fault {
+#define FAULT_ENUM(name, most, what, promise) FAULT_##name,
+	FAULTS(FAULT_ENUM)
+#undef FAULT_ENUM
+	FAULT_COUNT
+};
+
+/* Whether it happens now. After plan_heal none does. */
+bool fault(enum fault which);
+
+/* --- A run's plan (plan.c) ------------------------------------------------------- */
+
+/* Drawn from the seed: which faults are about, how often, and in what system. */
+void plan_draw(void);
+
+/* All is well from here on: the system has all, the sink takes all but poison. */
+void plan_heal(void);
+bool plan_is_healed(void);
+
+/* Options of one more buffer; its handlers are not set. */
+databuffer_options plan_options(void);
+
+/* How many buffers at once, and threads of the program's. */
+unsigned plan_buffers(void);
+unsigned plan_actors(void);
+unsigned plan_acts(void); /* of each */
+
+/* A time as things take in this run: mostly short, now and then long. */
+int64_t plan_time_ns(void);
+
+void plan_print_faults(void);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The oracle: an account of every item, kept beside the library and without
+ * asking it, and compared with what the library says and does.
+ *
+ *                 answer                   handle_flush
+ *      offered ──────────> held ──────────────────────────> flushed
+ *         │                 │  ──> dying ──> dead (handle_dead)
+ *         └──> refused      └──> left (handle_left)
+ *
+ * Every item carries its number, so that whoever shows it can be asked whether it
+ * may be shown: it was accepted, has no outcome, is in one handler only, in its
+ * place, with its bytes as they were. What the library may do between two events
+ * that the oracle sees, it may have done or not: an item that is offered may be in
+ * already, an answer may not be booked yet. So figures are compared as ranges
+ * after every step, and exactly whenever nobody can run, when nothing is between.
+ *
+ *      items.c     items, and the calls that put them in
+ *      flights.c   calls of handle_flush: order, attempts, backoff, outcomes
+ *      watch.c     counters, bounds and waits, after every step
+ */
+#ifndef DATABUFFER_TESTS_SIM_ORACLE_H
+#define DATABUFFER_TESTS_SIM_ORACLE_H
+
+#include <databuffer.h>
+
+#include "core/buffer.h"
+#include "sim/world.h"
+
+#define MS PORT_NS_PER_MS
+
+#define ACCOUNTS_MAX   6
+#define PARTITIONS_MAX 4
+#define ITEMS_MAX      (1u << 16)
+#define PRODUCERS_MAX  WORLD_TASKS_MAX /* since every task may insert */
+#define FLIGHT_MAX     1024 /* items of one */
+#define CALLS_MAX      256
+#define ITEM_LEN_MIN   4
+#define KEYS           16
+
+enum item_state {
+	ITEM_OFFERED,
+	ITEM_RESERVED, /* a slot, neither committed nor aborted */
+	ITEM_REFUSED,
+	ITEM_HELD,
+	ITEM_FLUSHED,
+	ITEM_DYING, /* its handler has answered so; handle_dead is to come */
+	ITEM_DEAD,
+	ITEM_LEFT
+};
+
+struct item {
+	uint8_t state;
+	uint8_t account;
+	int8_t partition;  /* -1: not seen yet */
+	uint8_t syncs;     /* a bit for each sync_flush that waits for it */
+	bool ordered;      /* its place is that of its insert; a reserved slot's is not */
+	bool poison;       /* what the sink never takes */
+	bool presented;    /* to a handler, once */
+	bool moot;         /* its handler answered when stop may have given it up already */
+	uint32_t fails;    /* attempts that failed for now, of the piece that it is in */
+	uint16_t flight;   /* the handler that has it, and 1 */
+	uint32_t len;
+	uint32_t task, order;
+	uint32_t group, group_size; /* its insert's first item, and how many stay together */
+	int8_t key;        /* -1: none */
+	int64_t offered_ns;
+	uint8_t shown, awaited; /* a bit for each dump that has shown it, that has to */
+	uint64_t gone;     /* the step when its outcome was booked */
+};
+
+/* What is known of a partition. */
+struct part {
+	uint32_t presented[PRODUCERS_MAX]; /* the highest order that a handler has seen */
+	uint32_t flushed[PRODUCERS_MAX];
+	bool overtaken;         /* several flew at once: there is no order any more */
+	unsigned failing;       /* batches that failed for now, and have not come again */
+	int64_t failed_ns, backoff_max_ns;
+	uint64_t failed_step;
+	uint64_t asked_step;    /* when a flush was asked for last, which cuts a backoff short */
+	int64_t idle_since_ns;  /* since when it could have flushed, and held something */
+};
+
+struct account {
+	unsigned number;
+	databuffer *buf;        /* NULL until it has started */
+	databuffer_options options;
+	bool live;              /* its insides may be looked at */
+	bool stopping, stopped;
+	int64_t stop_deadline_ns;
+	const struct task *stopper;
+
+	/* Items, and their bytes. What is being offered may be in or not. */
+	uint64_t offered, accepted, flushed, dead, left;
+	uint64_t accepted_bytes, flushed_bytes, dead_bytes;
+	uint64_t slots;         /* that are reserved */
+	uint64_t calls, failures, rejects; /* of handle_flush */
+	int8_t key_partition[KEYS];
+	struct part parts[PARTITIONS_MAX];
+};
+
+extern struct account oracle_accounts[ACCOUNTS_MAX];
+extern unsigned oracle_account_count;
+extern struct item oracle_items[ITEMS_MAX];
+extern uint32_t oracle_item_count;
+
+/* A buffer that is to start with these options; the next account. */
+struct account *oracle_open(const databuffer_options *options);
+/* It has. */
+void oracle_started(struct account *account, databuffer *buf);
+
+/* --- Items (items.c) ------------------------------------------------------------- */
+
+/* Numbers n items; the first number. Its bytes are written by oracle_write. */
+uint32_t oracle_offer(struct account *account, unsigned n, const uint32_t *lens, bool ordered);
+bool oracle_has_room(unsigned n);
+void oracle_write(uint32_t number, void *to);
+
+/* The same of a slot that is reserved, is about to be committed. */
+void oracle_reserved(uint32_t number);
+void oracle_commits(uint32_t number);
+
+/* What came of the offer: the first `taken` of n are held, the others refused. */
+void oracle_answer(uint32_t first, unsigned n, unsigned taken);
+
+/* Whose item it is, bytes and all, or the run fails. */
+struct item *oracle_read(const struct account *account, const databuffer_item *item, const char *who);
+
+/* It is in a handler's hands or a visitor's, so it has been accepted. */
+void oracle_seen(struct account *account, struct item *item, unsigned partition);
+
+void oracle_dead(struct account *account, const databuffer_item *item, const databuffer_reason *reason);
+void oracle_left(struct account *account, const databuffer_item *item, const databuffer_reason *reason);
+
+/* Its outcome is there: the sync_flushes that wait for it wait for one less. */
+void oracle_settle(struct item *item);
+
+/* A dump begins, of which there are at most eight at once; one of its items; it
+ * has shown all. */
+struct dump {
+	const struct account *account; /* NULL: not in use */
+	uint8_t bit;
+	uint64_t began;                /* the step */
+};
+
+struct dump *oracle_dump(const struct account *account);
+void oracle_shows(struct account *account, const struct dump *dump, const databuffer_item *shown, unsigned partition);
+void oracle_dumped(struct dump *dump, bool whole);
+
+/* --- Calls --------------------------------------------------------------------------- */
+
+enum call_kind {
+	CALL_INSERT,
+	CALL_SYNC,
+	CALL_STOP,
+	CALL_OTHER /* does not wait at all */
+};
+
+/* A call of the library that a task is in. */
+struct call {
+	bool in_use;
+	enum call_kind kind;
+	const char *name;
+	struct account *account;
+	const struct task *task;
+	int64_t began_ns, lost_ns;
+	int64_t timeout_ms;    /* resolved; 0: none */
+	bool was_stopped;
+	unsigned failures;     /* of the system's, before it */
+	uint64_t switches;
+	int64_t allowed;       /* a failure that the call asks for */
+	bool asks;             /* for a flush */
+	/* CALL_INSERT */
+	uint32_t n, bytes;     /* of items that go in together; 0: they may go in one by one */
+	int partition;         /* that it is for; -1: any */
+	/* CALL_SYNC */
+	uint8_t sync_bit;
+	uint32_t sync_left;
+	int64_t waits_ns;      /* since when; 0: not yet */
+};
+
+/* NULL if as many run as the oracle can follow. */
+struct call *oracle_call(struct account *account, enum call_kind kind, const char *name, int64_t timeout_ms);
+
+/* Checks the answer's number, and when it came. */
+void oracle_return(struct call *call, int64_t answer);
+
+extern struct call oracle_calls[CALLS_MAX];
+
+/* --- Handlers (flights.c) --------------------------------------------------------------- */
+
+struct flight {
+	struct account *account;
+	const struct task *task;
+	unsigned number, partition;
+	int64_t deadline_ns;   /* when it is late */
+	uint32_t count;
+	uint32_t items[FLIGHT_MAX];
+	bool named[FLIGHT_MAX];
+	uint32_t named_count;
+	bool in_use, answered;
+	bool booked;           /* the library has surely carried the answer out */
+	int answer;
+	int64_t answered_ns;
+	uint64_t answered_step;
+	unsigned attempt;
+	unsigned failures;     /* of the system's on this task when it answered */
+	uint32_t flushed, dying;
+	uint64_t flushed_bytes, dying_bytes;
+};
+
+#define FLIGHTS_MAX 256
+extern struct flight oracle_flights[FLIGHTS_MAX];
+
+struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch);
+/* Its items are what they were. */
+void oracle_reads_again(const struct flight *flight, databuffer_batch *batch);
+void oracle_names(struct flight *flight, uint32_t i);
+void oracle_lands(struct flight *flight, databuffer_batch *batch, int answer);
+
+/* Answers of the task have been carried out, since it has gone on. */
+void oracle_books(const struct task *task);
+
+/* A flush was asked for: backoffs may have been cut short. */
+void oracle_flush_asked(struct account *account);
+
+/* Whether it is past its flush_timeout. */
+bool oracle_is_late(const struct flight *flight);
+
+/* At rest: whether as many handlers as may have not come to an end. */
+bool oracle_is_busy(const struct account *account, unsigned partition);
+
+/* Whether stop may have given up on what has no outcome. */
+bool oracle_gives_up(const struct account *account);
+
+/* --- Watching (watch.c) --------------------------------------------------------------------- */
+
+void oracle_watch(void);
+
+/* Figures that the library gives, while others may be at work. */
+void oracle_check_stats(const struct account *account, const struct databuffer_stats *stats);
+void oracle_check_infos(const struct account *account, const databuffer_partition_info *infos, unsigned n);
+
+/* Threads may be refused, so that a batch may wait for one. */
+extern bool oracle_few_threads;
+
+/* Every buffer has stopped, every thread has ended: is everything accounted for? */
+void oracle_close(void);
+
+#endif

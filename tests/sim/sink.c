@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* The program's handlers, and all that a sink can do wrong. */
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "sim/actors.h"
+#include "sim/port.h"
+
+static bool is_down;
+static bool released;
+
+void sink_set_down(bool down)
+{
+	is_down = down;
+}
+
+void sink_release(void)
+{
+	released = true;
+	world_wake(&released, UINT32_MAX);
+}
+
+void sink_dawdle(void)
+{
+	if (fault(FAULT_DAWDLES))
+		world_stall_ns(1 + plan_time_ns());
+}
+
+/* --- What it reads ----------------------------------------------------------------- */
+
+/* All items as an array, and as an iovec, where the library makes them. */
+static void read_otherwise(const struct flight *flight, databuffer_batch *batch)
+{
+	unsigned failures = port_failures(world_self());
+	const char *array = databuffer_batch_array(batch);
+	const struct iovec *iovec = databuffer_batch_iovec(batch);
+	bool equal = flight->count > 0;
+	for (uint32_t i = 0; i < flight->count; i++) {
+		const struct item *item = &oracle_items[flight->items[i]];
+		equal = equal && item->len == oracle_items[flight->items[0]].len;
+		databuffer_item shown = { array + (size_t)i * item->len, item->len };
+		if (array && oracle_read(flight->account, &shown, "databuffer_batch_array") != item)
+			world_fail("item %u is not in its place in the array", flight->items[i]);
+		if (iovec && (iovec[i].iov_base != databuffer_batch_at(batch, i).data || iovec[i].iov_len != item->len))
+			world_fail("item %u is not in its place in the iovec", flight->items[i]);
+	}
+	if (array && !equal)
+		world_fail("items of several lengths are shown as an array");
+	if (port_failures(world_self()) == failures && ((equal && !array) || (flight->count > 0 && !iovec)))
+		world_fail("a batch is not shown as an array or an iovec, and there is memory");
+	if (databuffer_batch_at(batch, flight->count).data)
+		world_fail("a batch has an item beyond its last");
+}
+
+/* --- What it names ------------------------------------------------------------------- */
+
+static void name(struct flight *flight, databuffer_batch *batch, uint32_t i)
+{
+	unsigned failures = port_failures(world_self());
+	int rc = databuffer_batch_fail(batch, i, world_permille(500) ? "the simulator says so" : NULL);
+	if (i >= flight->count ? rc != DATABUFFER_EINVAL : rc != 0 && rc != DATABUFFER_ENOMEM)
+		world_fail("naming item %u of %u answers %d", i, flight->count, rc);
+	if (rc == DATABUFFER_ENOMEM && port_failures(world_self()) == failures)
+		world_fail("naming an item wants memory, and there is enough");
+	if (rc == 0)
+		oracle_names(flight, i);
+}
+
+static void name_any(struct flight *flight, databuffer_batch *batch)
+{
+	for (uint64_t n = world_draw(3); n > 0; n--)
+		name(flight, batch, (uint32_t)world_draw(flight->count + 1));
+}
+
+/* Whether all poison of the batch is named now; there being none is not. */
+static bool name_poison(struct flight *flight, databuffer_batch *batch)
+{
+	bool all = true;
+	for (uint32_t i = flight->count; i-- > 0;) {
+		if (!oracle_items[flight->items[i]].poison)
+			continue;
+		name(flight, batch, i);
+		all = all && flight->named[i];
+	}
+	return all;
+}
+
+static bool has_poison(const struct flight *flight)
+{
+	for (uint32_t i = 0; i < flight->count; i++)
+		if (oracle_items[flight->items[i]].poison)
+			return true;
+	return false;
+}
+
+/* --- What it answers ------------------------------------------------------------------- */
+
+static int any_error(void)
+{
+	static const int errors[] = { DATABUFFER_RETRY, -EIO, -ENOSPC, -EAGAIN, DATABUFFER_ETIMEDOUT, -ENOMEM };
+	return errors[world_draw(sizeof(errors) / sizeof(errors[0]) - 1)];
+}
+
+static int any_number(void)
+{
+	int number = (int)world_draw(UINT32_MAX);
+	return number == 0 || number == DATABUFFER_REJECT ? INT32_MIN : number;
+}
+
+static int judge(struct flight *flight, databuffer_batch *batch)
+{
+	if (is_down && !plan_is_healed())
+		return any_error();
+	if (fault(FAULT_NAMES))
+		name_any(flight, batch);
+	if (has_poison(flight)) {
+		bool told = world_permille(300) && name_poison(flight, batch);
+		return told && world_permille(500) ? 0 : DATABUFFER_REJECT;
+	}
+	if (fault(FAULT_TRANSIENT))
+		return any_error();
+	if (fault(FAULT_GARBAGE))
+		return any_number();
+	return fault(FAULT_REJECT) ? DATABUFFER_REJECT : 0;
+}
+
+/* --- How long it takes -------------------------------------------------------------------- */
+
+static void check_cancelled(const struct flight *flight, const databuffer_batch *batch, int64_t began_ns)
+{
+	const struct account *account = flight->account;
+	bool cancelled = databuffer_batch_cancelled(batch), quiet = world_last_stall_ns() <= began_ns;
+	/* At the very moment either is right. */
+	if (!cancelled && quiet && flight->deadline_ns < world_now_ns() - MS && !account->stopped)
+		world_fail("a batch is late, and not cancelled");
+	if (cancelled && !oracle_is_late(flight) && !oracle_gives_up(account))
+		world_fail("a batch is cancelled before its time");
+}
+
+static void take_time(struct flight *flight, const databuffer_batch *batch)
+{
+	const databuffer_options *o = &flight->account->options;
+	int64_t began_ns = world_now_ns();
+	if (fault(FAULT_HANGS) && o->flusher == DATABUFFER_MANUAL)
+		world_sleep_ns(100 * plan_time_ns()); /* a thread that is needed to end the run */
+	else if (fault(FAULT_HANGS) && !released)
+		world_wait(&released, WORLD_NEVER, false);
+	if (fault(FAULT_SLOW))
+		world_sleep_ns(plan_time_ns());
+	if (o->flush_timeout > 0 && fault(FAULT_LATE))
+		world_sleep_ns(o->flush_timeout * MS + plan_time_ns());
+	check_cancelled(flight, batch, began_ns);
+}
+
+/* --- The handlers ------------------------------------------------------------------------------ */
+
+static int handle_flush(databuffer_batch *batch, void *meta)
+{
+	struct account *account = meta;
+	struct world_own own = world_own_begin();
+	struct flight *flight = oracle_takes_off(account, batch);
+	if (world_permille(100))
+		read_otherwise(flight, batch);
+	take_time(flight, batch);
+	if (fault(FAULT_REENTERS))
+		actors_act_inside(account);
+	databuffer_batch_set_result(batch, account);
+	int answer = judge(flight, batch);
+	oracle_reads_again(flight, batch);
+	oracle_lands(flight, batch, answer);
+	world_own_end(own);
+	return answer;
+}
+
+static void handle_dead(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct world_own own = world_own_begin();
+	if (world_locks() != 0)
+		world_fail("handle_dead is called with %d locks held", world_locks());
+	oracle_dead(meta, item, reason);
+	sink_dawdle();
+	world_own_end(own);
+}
+
+static void handle_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	struct world_own own = world_own_begin();
+	if (world_locks() != 0)
+		world_fail("handle_left is called with %d locks held", world_locks());
+	oracle_left(meta, item, reason);
+	sink_dawdle();
+	world_own_end(own);
+}
+
+static void handle_log(databuffer_log_level level, const char *line, void *meta)
+{
+	struct world_own own = world_own_begin();
+	(void)meta;
+	if (strlen(line) == 0 || level < DATABUFFER_LOG_ERROR || level > DATABUFFER_LOG_WARNING)
+		world_fail("a line of the log, of level %d: %s", (int)level, line);
+	sink_dawdle();
+	world_own_end(own);
+}
+
+void sink_attach(databuffer_options *options, struct account *account)
+{
+	options->handle_flush = handle_flush;
+	options->handle_dead = handle_dead;
+	options->handle_left = handle_left;
+	options->handle_log = handle_log;
+	options->flush_meta = account;
+}
