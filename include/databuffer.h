@@ -70,7 +70,7 @@
  *
  *      From a handler of the same buffer: insert* (it may time out: the handler
  *      holds up the very flush it waits for), flush, size, info, stats, check, pressure,
- *      dump.
+ *      dump; from a worker process none of these.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing.
@@ -82,6 +82,44 @@
  * child forked by a handler ends that thread when the handler returns. Handlers
  * of events stay attached; what they point to must not be on another thread's
  * stack, which the child does not have.
+ *
+ * WORKER PROCESSES
+ *
+ * With DATABUFFER_PROCESSES handle_flush runs in worker processes. It may crash,
+ * exit, hang or take all memory: the program goes on, and the batch is tried again
+ * in a fresh worker. What has killed `kill_limit` workers counts as rejected, so
+ * that the item which kills ends alone in handle_dead ("killed by SIGSEGV"). A call
+ * that outlives flush_timeout is ended by killing its worker.
+ *
+ * Start such a buffer early. databuffer_start forks a process of one thread, and
+ * workers are forked from that one, then and later. So a worker has what the program
+ * had when it called databuffer_start: a copy of its memory, its open descriptors,
+ * its directory and its user. It has none of its other threads, but whatever they
+ * had locked at that moment, for ever locked: best start the buffer before them. It
+ * has none of its signal handlers: signals have their default action, or are ignored
+ * if they were. Nothing that the program does later reaches it, but batches.
+ *
+ *      handle_worker_start(meta)   in each worker, before its first batch: open
+ *                                  connections here, once in a worker's life
+ *      handle_flush(batch, meta)   in a worker, one call at a time
+ *      handle_worker_stop(meta)    in each worker that is not killed, at its end
+ *      handle_dead, handle_left, handle_log, handlers of events
+ *                                  in the program, as ever
+ *
+ * A handler there may rely on its items, which it can read and not write; on its
+ * own memory from one batch to the next, until its worker ends; and on its result
+ * being known once it has returned. What it prints to stdout is written then; any
+ * other stream it has to flush before. What it writes to standard error passes
+ * through a fork server that lets 64 KiB through at once and 16 KiB a second.
+ * Calls on the program's buffers answer DATABUFFER_ENOTSUP there. To give something
+ * back there is databuffer_batch_set_result_bytes; a pointer means nothing elsewhere,
+ * so `value` of databuffer_sync_flush is NULL.
+ *
+ * At least once: a worker that dies after it has written a batch, and before that is
+ * known, has the batch written again; databuffer_batch_id is the same.
+ *
+ * All these processes end with the buffer, and with the program, however it ends.
+ * They are children of the program's: a wait(2) for any child may see one end.
  *
  * UNITS
  *
@@ -139,7 +177,8 @@ DATABUFFER_API const char *databuffer_version(void);
 	X(ESTOPPED, -ESHUTDOWN, "the buffer is stopping or stopped")          \
 	X(EDEADLK, -EDEADLK, "called from the buffer's own handler, this would wait for itself") \
 	X(EBUSY, -EBUSY, "this thread holds as many reserved slots as it may; commit or abort one") \
-	X(EAGAIN, -EAGAIN, "the system gave no thread; try again")            \
+	X(EAGAIN, -EAGAIN, "the system gave no thread or process; try again") \
+	X(EWORKER, -EOWNERDEAD, "the worker process died while it flushed")   \
 	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")          \
 	X(ECANCELED, -ECANCELED, "the handler left its thread, or threw an exception, instead of returning") \
 	X(EBROKEN, -ENOTRECOVERABLE, "the buffer's account does not add up; the log says what is broken")
@@ -206,12 +245,14 @@ enum {
 	DATABUFFER_TOO_LARGE = 3
 };
 
-/* Writes a batch. Runs on a flusher thread (DATABUFFER_THREADS) or inside
- * databuffer_work (DATABUFFER_MANUAL); for one partition at most
+/* Writes a batch. Runs on a flusher thread (DATABUFFER_THREADS), inside
+ * databuffer_work (DATABUFFER_MANUAL) or in a worker process (DATABUFFER_PROCESSES);
+ * for one partition at most
  * `max_in_flight` at a time, for several partitions side by side. `meta` is
  * `flush_meta`. Batch and items are valid until it returns.
  *
- * When it has not returned within `flush_timeout` it is late: the batch is
+ * In a process it is killed when it has not returned within `flush_timeout`, and that
+ * is that. Elsewhere it is late then: the batch is
  * cancelled (databuffer_batch_cancelled), the attempt counts as failed with
  * DATABUFFER_ETIMEDOUT, and the partition goes on with other memory. Its
  * answer still counts when it comes: 0 and the items are flushed; a failure,
@@ -298,11 +339,12 @@ DATABUFFER_API uint64_t databuffer_batch_id(const databuffer_batch *batch);
  * buffer, on the clock given to databuffer_work). INT64_MAX if never. */
 DATABUFFER_API int64_t databuffer_batch_deadline(const databuffer_batch *batch);
 /* 1 once nobody waits for this attempt any more: it is late, or the buffer has
- * stopped. Worth asking in a long loop. */
+ * stopped. Worth asking in a long loop. (A worker process is killed then.) */
 DATABUFFER_API int databuffer_batch_cancelled(const databuffer_batch *batch);
-/* What databuffer_sync_flush returns as `value` for this partition. */
+/* What databuffer_sync_flush returns as `value` for this partition. A pointer means
+ * nothing in another process: said in a worker, it is forgotten. */
 DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *value);
-/* What it returns as `bytes`: a copy of up to DATABUFFER_RESULT_MAX bytes. Said
+/* What it returns as `bytes`, from wherever the handler runs: a copy of up to DATABUFFER_RESULT_MAX bytes. Said
  * again, the last counts; len 0 takes it back. 0, DATABUFFER_EINVAL for more bytes
  * or NULL, or DATABUFFER_ENOMEM. */
 #define DATABUFFER_RESULT_MAX 4096
@@ -312,14 +354,16 @@ DATABUFFER_API int databuffer_batch_set_result_bytes(databuffer_batch *batch, co
  * to handle_dead and all others count as flushed; when it answers
  * DATABUFFER_REJECT, the named items go to handle_dead and the others are given
  * again; on any other answer the names are forgotten. 0, DATABUFFER_EINVAL
- * for an index beyond the batch, or DATABUFFER_ENOMEM. */
+ * for an index beyond the batch, or DATABUFFER_ENOMEM, which in a worker process is
+ * also the answer to more than 65536 names at a time. */
 DATABUFFER_API int databuffer_batch_fail(databuffer_batch *batch, size_t i, const char *reason);
 
 /* Why an item reaches handle_dead, handle_drop or handle_left. */
 typedef struct databuffer_reason {
 	unsigned partition;
 	int status;       /* handle_flush's last answer; DATABUFFER_REJECT for an item that it named;
-	                   * DATABUFFER_ETIMEDOUT if it had not answered in time; 0 if never asked */
+	                   * DATABUFFER_ETIMEDOUT if it had not answered in time; DATABUFFER_EWORKER
+	                   * if its worker died; 0 if never asked */
 	unsigned attempts;/* how many times a handler was given its batch */
 	const char *text; /* a sentence, never NULL; valid during the call */
 } databuffer_reason;
@@ -332,7 +376,8 @@ typedef void databuffer_item_fn(const databuffer_item *item, const databuffer_re
 
 typedef enum databuffer_flusher {
 	DATABUFFER_THREADS = 0, /* flusher threads of the library, started on demand */
-	DATABUFFER_MANUAL = 1   /* no threads: the program calls databuffer_work */
+	DATABUFFER_MANUAL = 1,  /* no threads: the program calls databuffer_work */
+	DATABUFFER_PROCESSES = 2 /* worker processes: see WORKER PROCESSES */
 } databuffer_flusher;
 
 /* What an insert does that finds no room. */
@@ -342,6 +387,16 @@ typedef enum databuffer_overflow {
 	DATABUFFER_OVERFLOW_DROP_NEWEST = 2, /* its own items are accepted and given up at once */
 	DATABUFFER_OVERFLOW_DROP_OLDEST = 3  /* the oldest that are not in flight are given up for it */
 } databuffer_overflow;
+
+typedef enum databuffer_fallback {
+	DATABUFFER_FALLBACK_WAIT = 0,   /* batches wait until a process can be forked again */
+	DATABUFFER_FALLBACK_THREADS = 1 /* handlers run on flusher threads from then on */
+} databuffer_fallback;
+
+/* Runs in a worker process before its first batch, or after its last. A start that
+ * answers anything but 0 has failed: the worker ends, and counts as having died. */
+typedef int databuffer_worker_start_fn(void *meta);
+typedef void databuffer_worker_stop_fn(void *meta);
 
 typedef enum databuffer_log_level {
 	DATABUFFER_LOG_ERROR = 0,
@@ -401,6 +456,17 @@ typedef struct databuffer_options {
 	 * when they refuse; NULL: it goes to handle_log. */
 	char *error;
 	size_t error_size;
+
+	/* Who runs the handlers, and how often they may die of it. */
+	int64_t flusher_count;       /* handlers at one time, over all partitions; 0: as many as may */
+	int64_t worker_memory_limit; /* bytes a worker may take beyond what it was born with; 0: any */
+	int64_t worker_max_flushes;  /* flushes after which it makes way for a fresh one; 0: never */
+	int64_t kill_limit;          /* workers that a batch may kill before it counts as rejected */
+	int64_t max_restarts;        /* deaths in max_restart_period that are made good at once */
+	int64_t max_restart_period;  /* ms */
+	int64_t worker_fallback;     /* a databuffer_fallback */
+	databuffer_worker_start_fn *handle_worker_start; /* open what a worker needs; NULL: nothing */
+	databuffer_worker_stop_fn *handle_worker_stop;   /* close it; not called when a worker dies */
 } databuffer_options;
 
 /* Fills in the defaults for a struct of `size` bytes. Use databuffer_options_init. */
@@ -616,6 +682,12 @@ typedef struct databuffer_partition_info {
 	int last_status;        /* what the last handler answered */
 	int64_t next_flush_ms;  /* until the cut by time; -1: none by time */
 	int64_t next_retry_ms;  /* until the backoff ends; -1: none */
+	/* DATABUFFER_PROCESSES; the last four are of the buffer as a whole. */
+	int worker_pid;           /* the worker that flushes now, of several one; 0: none */
+	int fork_server_pid;      /* 0: there is none at the moment */
+	uint64_t worker_restarts; /* workers that died */
+	char worker_death[96];    /* how the last of them did: "killed by SIGSEGV"; or "" */
+	int64_t worker_retry_ms;  /* until workers that died are started again; -1: they are */
 } databuffer_partition_info;
 
 /* Fills in the first n_infos partitions' records (NULL if 0); returns how many
@@ -643,6 +715,7 @@ typedef struct databuffer_latency {
 	X(rejects, "calls of handle_flush that failed for good")              \
 	X(too_large, "calls of handle_flush that were given too much at once") \
 	X(timeouts, "calls of handle_flush that were late")                   \
+	X(worker_deaths, "calls of handle_flush whose worker process died")   \
 	X(waits, "inserts that waited for room")                              \
 	X(refused, "inserts that failed for want of room")
 

@@ -177,6 +177,8 @@ int databuffer_batch_set_result_bytes(databuffer_batch *batch, const void *data,
 /* The array of named items grows by doubling. */
 static struct batch_dead *add_dead(struct databuffer_batch *batch)
 {
+	if (batch->dead_most > 0 && batch->dead_count == batch->dead_most)
+		return NULL;
 	if (batch->dead_count == batch->dead_room) {
 		uint32_t room = batch->dead_room ? batch->dead_room * 2 : 4;
 		struct batch_dead *dead = realloc(batch->dead, room * sizeof(*dead));
@@ -277,6 +279,7 @@ static void count_anew(struct databuffer_batch *batch)
 {
 	batch->attempt = 0;
 	batch->id = 0;
+	batch->kills = 0;
 }
 
 static bool is_spent(const struct databuffer_batch *batch)
@@ -426,6 +429,18 @@ void batch_skip(struct databuffer_batch *batch, uint32_t n)
 	batch->id = 0;
 	if (batch->to <= batch->from)
 		choose_next(batch);
+}
+
+int batch_answer_of_death(struct databuffer_batch *batch, unsigned limit, const char *text)
+{
+	uint32_t count = batch->to - batch->from;
+	bool suspect = count > 1 && batch->bad_end > batch->from;
+	if (++batch->kills < (suspect ? 1 : limit))
+		return DATABUFFER_EWORKER;
+	/* Without memory to say how, it is tried once more. */
+	if (count == 1 && databuffer_batch_fail(batch, 0, text) != 0)
+		return DATABUFFER_EWORKER;
+	return DATABUFFER_REJECT;
 }
 
 bool batch_is_done(const struct databuffer_batch *batch)

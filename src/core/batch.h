@@ -51,6 +51,7 @@ struct databuffer_batch {
 
 	uint64_t id;          /* of these very items; 0 until they are first taken */
 	unsigned attempt;     /* of these very items */
+	unsigned kills;       /* workers that died with these very items */
 	unsigned calls;       /* of the handler, for any of the segment's items */
 	int status;           /* the last answer, or DATABUFFER_ETIMEDOUT */
 	int64_t deadline_ns;
@@ -62,6 +63,7 @@ struct databuffer_batch {
 	/* What the handler named in this call. */
 	struct batch_dead *dead;
 	uint32_t dead_count, dead_room;
+	uint32_t dead_most;   /* how many may be named; 0: any number */
 
 	/* Memory that lasts as long as the handler's call. */
 	void *array;
@@ -90,6 +92,7 @@ static inline bool answer_is_final(int answer)
 struct verdict {
 	bool transient;        /* the same items again, after a backoff */
 	bool spent;            /* they would be, but have had all their attempts */
+	bool at_once;          /* without one: not their doing, or held back elsewhere */
 	uint32_t flushed;
 	uint64_t flushed_bytes;
 	uint32_t dead;         /* batch->dead[0..dead) go to handle_dead */
@@ -117,6 +120,12 @@ struct verdict batch_judge(struct databuffer_batch *batch, int answer, const cha
 
 /* The first n of the items that are left have an outcome of another kind. */
 void batch_skip(struct databuffer_batch *batch, uint32_t n);
+
+/* The worker that had it has died in the handler, `text` saying how: what that is to
+ * be judged as. Items that have killed `limit` workers are rejected; below that they
+ * are tried again. A piece of what is known to hold a culprit need only kill one,
+ * until the item stands alone. */
+int batch_answer_of_death(struct databuffer_batch *batch, unsigned limit, const char *text);
 
 /* Whether every item has its outcome. */
 bool batch_is_done(const struct databuffer_batch *batch);

@@ -25,8 +25,11 @@
 enum buffer_state {
 	BUFFER_RUNNING,
 	BUFFER_STOPPING, /* inserts are refused */
-	BUFFER_STOPPED   /* everything is */
+	BUFFER_STOPPED,  /* everything is */
+	BUFFER_ELSEWHERE /* this is a worker, and the buffer is the application's */
 };
+
+struct crew;
 
 struct databuffer {
 	_Atomic uint32_t state;
@@ -44,6 +47,7 @@ struct databuffer {
 	databuffer_options options; /* complete; name is ours */
 	struct partition *partitions;
 	unsigned partition_count;
+	struct crew *crew;          /* who runs the handlers; NULL: any thread */
 	bool fenced;
 
 	pthread_mutex_t times_lock;
@@ -67,8 +71,8 @@ struct databuffer {
 
 /* --- Users -------------------------------------------------------------------- */
 
-/* Begins a call: 0, DATABUFFER_EINVAL for NULL, DATABUFFER_ESTOPPED. The same
- * thread ends it. */
+/* Begins a call: 0, DATABUFFER_EINVAL for NULL, DATABUFFER_ESTOPPED, in a worker
+ * DATABUFFER_ENOTSUP. The same thread ends it. */
 int buffer_enter(struct databuffer *buf);
 void buffer_leave(struct databuffer *buf);
 

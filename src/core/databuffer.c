@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "core/crew.h"
 #include "core/debug.h"
 #include "core/flusher.h"
 #include "core/guard.h"
@@ -21,6 +22,7 @@ static void free_insides(struct databuffer *buf)
 	for (unsigned i = 0; i < buf->partition_count; i++)
 		partition_fini(&buf->partitions[i]);
 	free(buf->partitions);
+	crew_destroy(buf->crew);
 	pthread_mutex_destroy(&buf->times_lock);
 	free((char *)(uintptr_t)buf->options.name);
 	registry_retire(buf);
@@ -40,9 +42,10 @@ int buffer_enter(struct databuffer *buf)
 			return DATABUFFER_ESTOPPED;
 	} while (!atomic_compare_exchange_weak_explicit(&buf->users, &users, users + 1, memory_order_acquire,
 	                                                memory_order_relaxed));
-	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED) {
+	uint32_t state = atomic_load_explicit(&buf->state, memory_order_acquire);
+	if (state >= BUFFER_STOPPED) {
 		buffer_release(buf);
-		return DATABUFFER_ESTOPPED;
+		return state == BUFFER_STOPPED ? DATABUFFER_ESTOPPED : DATABUFFER_ENOTSUP;
 	}
 	calls++;
 	return 0;
@@ -188,7 +191,11 @@ int databuffer_start(databuffer **out, const databuffer_options *options)
 	struct databuffer *buf = create(&full);
 	if (!buf)
 		return DATABUFFER_ENOMEM;
-	rc = init_partitions(buf, buffer_now_ns(buf));
+	rc = crew_create(buf);
+	if (rc == 0)
+		rc = init_partitions(buf, buffer_now_ns(buf));
+	if (rc == 0)
+		rc = crew_start(buf->crew, options);
 	if (rc == 0 && !buffer_is_manual(buf))
 		rc = supervisor_add(buf);
 	if (rc == 0) {
@@ -199,6 +206,7 @@ int databuffer_start(databuffer **out, const databuffer_options *options)
 	}
 	if (rc != 0) {
 		supervisor_remove(buf);
+		crew_stop(buf->crew, port_deadline_ns(port_now_ns(), 1000));
 		atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_relaxed);
 		buffer_release(buf);
 		return rc;
@@ -292,6 +300,7 @@ static int64_t give_back(struct databuffer *buf)
 		pthread_mutex_lock(&partition->lock);
 		partition_abandon(partition, &left);
 		pthread_mutex_unlock(&partition->lock);
+		crew_kill(buf->crew, i);
 		LIST_FOREACH_SAFE(node, next, &left)
 		{
 			count += give_back_segment(buf, LIST_ENTRY(node, struct segment, link), generation);
@@ -322,6 +331,7 @@ int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 	int64_t deadline = buffer_deadline_ns(buf, timeout_ms);
 	flush_all(buf, deadline);
 	int64_t left = give_back(buf);
+	crew_stop(buf->crew, deadline);
 	pressure_close(buf, deadline);
 	supervisor_remove(buf);
 	registry_remove(buf);
@@ -338,6 +348,7 @@ void buffer_reset(struct databuffer *buf)
 {
 	for (unsigned i = 0; i < buf->partition_count; i++)
 		partition_reset(&buf->partitions[i], buffer_now_ns(buf));
+	crew_reset(buf->crew);
 	histogram_init(&buf->flush_times);
 	pressure_reset(buf);
 	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);

@@ -80,6 +80,18 @@ static void fit_batch(struct partition *partition, uint32_t count, int answer)
 		fit_too_large(&partition->fit, count);
 }
 
+/* `given_up` is the sentence that items die with which are not to be tried again. */
+static struct verdict judge(struct partition *partition, struct segment *segment, int answer, const char *given_up)
+{
+	struct databuffer_batch *batch = &segment->batch;
+	struct verdict verdict = batch_judge(batch, answer, given_up);
+	partition->flushed += verdict.flushed;
+	partition->flushed_bytes += verdict.flushed_bytes;
+	partition->dead += verdict.dead;
+	settle_items(partition, segment, verdict.flushed + verdict.dead, verdict.flushed_bytes + verdict.dead_bytes);
+	return verdict;
+}
+
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
@@ -99,11 +111,30 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	fit_batch(partition, batch->to - batch->from, answer);
 	struct retry_reason reason;
 	bool over = !answer_is_final(answer) && retry_is_over(partition, batch, answer, now_ns, &reason);
-	struct verdict verdict = batch_judge(batch, answer, over ? reason.text : NULL);
-	partition->flushed += verdict.flushed;
-	partition->flushed_bytes += verdict.flushed_bytes;
-	partition->dead += verdict.dead;
-	settle_items(partition, segment, verdict.flushed + verdict.dead, verdict.flushed_bytes + verdict.dead_bytes);
+	return judge(partition, segment, answer, over ? reason.text : NULL);
+}
+
+struct verdict partition_judge_death(struct partition *partition, struct segment *segment,
+                                     const struct worker_death *death)
+{
+	struct databuffer_batch *batch = &segment->batch;
+	partition->last_status = death->late ? DATABUFFER_ETIMEDOUT : DATABUFFER_EWORKER;
+	partition->worker_deaths++;
+	partition->failures++;
+	if (death->late && !segment->late)
+		partition->timeouts++;
+	batch->dead_count = 0;
+	if (segment->abandoned)
+		return (struct verdict){ 0 };
+	batch->status = partition->last_status;
+	batch->deadline_ns = PORT_NEVER;
+	int answer = DATABUFFER_EWORKER;
+	if (death->counts)
+		answer = batch_answer_of_death(batch, (unsigned)partition->options->kill_limit, death->text);
+	/* How often that may be is kill_limit's to say, not retry_limit's; and a fresh
+	 * worker may try at once: if too many die, the crew holds them back. */
+	struct verdict verdict = judge(partition, segment, answer, NULL);
+	verdict.at_once = true;
 	return verdict;
 }
 
@@ -196,7 +227,7 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 	bool done = batch_is_done(batch);
 	if (!done) {
 		segment->not_before_ns = INT64_MIN;
-		if (verdict->transient)
+		if (verdict->transient && !verdict->at_once)
 			segment->not_before_ns = retry_at(partition, batch, now_ns);
 		requeue(partition, segment);
 	}
@@ -211,6 +242,17 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 
 /* --- Time ---------------------------------------------------------------------------------- */
 
+/* A worker is killed at its deadline, and its flusher says so: only if the system
+ * does not let it die the partition has to go on without it. */
+#define KILL_MS 5000
+
+static int64_t late_at(const struct partition *partition, const struct databuffer_batch *batch)
+{
+	if (partition->options->flusher != DATABUFFER_PROCESSES)
+		return batch->deadline_ns;
+	return port_deadline_ns(batch->deadline_ns, batch->deadline_ns == PORT_NEVER ? 0 : KILL_MS);
+}
+
 unsigned partition_tick(struct partition *partition, int64_t now_ns)
 {
 	struct list *node;
@@ -221,7 +263,7 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 	{
 		struct segment *segment = SEGMENT_OF(node);
 		struct databuffer_batch *batch = &segment->batch;
-		if (segment->late || batch->deadline_ns > now_ns || partition->news.count + 2 > NEWS_ROOM)
+		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 2 > NEWS_ROOM)
 			continue;
 		segment->late = late = true;
 		partition->timeouts++;
@@ -246,7 +288,7 @@ int64_t partition_deadline(const struct partition *partition)
 		return INT64_MIN;
 	LIST_FOREACH(node, &partition->flying)
 		if (!SEGMENT_OF(node)->late)
-			deadline = earlier(deadline, SEGMENT_OF(node)->batch.deadline_ns);
+			deadline = earlier(deadline, late_at(partition, &SEGMENT_OF(node)->batch));
 	if (!flight_has_slot(partition) || partition->submitted)
 		return deadline;
 	const struct list *first = list_first(&partition->queue);

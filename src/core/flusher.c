@@ -2,6 +2,7 @@
 /* The pool of flusher threads, and the flushing of one batch. */
 #include "core/flusher.h"
 
+#include "core/dispatch.h"
 #include "core/guard.h"
 #include "core/log.h"
 #include "core/registry.h"
@@ -68,6 +69,7 @@ struct attempt {
 	unsigned number;
 	size_t size;
 	int answer;
+	const char *why;
 };
 
 /* One line a second is enough to see that a sink is down. */
@@ -82,8 +84,7 @@ static void warn_of_failure(struct partition *partition, const struct attempt *a
 		return;
 	log_line(&buf->options, DATABUFFER_LOG_WARNING,
 	         "buffer '%s', partition %u: attempt %u to flush %zu items failed (%d: %s); %s", partition->name,
-	         partition->number, attempt->number, attempt->size, attempt->answer,
-	         databuffer_strerror(attempt->answer),
+	         partition->number, attempt->number, attempt->size, attempt->answer, attempt->why,
 	         verdict->spent ? "that was the last, and what fails alone is given up" :
 	                          "they are kept and tried again");
 }
@@ -152,9 +153,33 @@ static void end_if_forked(uint32_t generation)
 		pthread_exit(NULL);
 }
 
+/* In a worker, if there is one, and else here. */
+static void run_handler(struct databuffer *buf, struct worker *worker, struct segment *segment,
+                        struct outcome *outcome)
+{
+	int64_t begin = port_now_ns();
+	if (worker && !worker->here) {
+		struct dispatch dispatch;
+		dispatch_submit(&dispatch, buf->crew, worker, segment, begin);
+		dispatch_wait(&dispatch);
+		*outcome = dispatch.outcome;
+		return;
+	}
+	outcome->answer = flush_guarded(&buf->options, &segment->batch);
+	outcome->duration_ns = port_now_ns() - begin;
+}
+
+static struct verdict judge(struct partition *partition, struct segment *segment, const struct outcome *outcome)
+{
+	if (!outcome->died)
+		return partition_judge(partition, segment, outcome->answer, buffer_now_ns(partition->buffer));
+	const struct worker_death death = { .text = outcome->death, .counts = outcome->taken, .late = outcome->late };
+	return partition_judge_death(partition, segment, &death);
+}
+
 /* Runs the handler on a taken segment and lands it. Returns with the partition
  * locked, and what is to be done in *todo. */
-static void flush_segment(struct partition *partition, struct segment *segment, unsigned *todo)
+static void flush_segment(struct partition *partition, struct segment *segment, struct worker *worker, unsigned *todo)
 {
 	struct databuffer *buf = partition->buffer;
 	struct databuffer_batch *batch = &segment->batch;
@@ -163,27 +188,29 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	struct databuffer *outer = flusher_enter(buf);
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
 	end_if_forked(generation);
-	int64_t begin = port_now_ns();
-	int answer = DATABUFFER_ESTOPPED;
+	struct outcome outcome = { .answer = DATABUFFER_ESTOPPED };
 	if (partition_begin_call(segment))
-		answer = flush_guarded(&buf->options, batch);
-	int64_t duration = port_now_ns() - begin;
+		run_handler(buf, worker, segment, &outcome);
 	end_if_forked(generation);
 
+	int answer = outcome.answer;
+	if (outcome.died)
+		answer = outcome.late ? DATABUFFER_ETIMEDOUT : DATABUFFER_EWORKER;
 	/* Before the verdict, which moves the batch on to its next items. */
 	if (answer == 0)
-		emit(partition, segment, DATABUFFER_FLUSH_STOP, duration, 0);
+		emit(partition, segment, DATABUFFER_FLUSH_STOP, outcome.duration_ns, 0);
 	else
-		emit(partition, segment, DATABUFFER_FLUSH_EXCEPTION, duration, answer);
+		emit(partition, segment, DATABUFFER_FLUSH_EXCEPTION, outcome.duration_ns, answer);
 	end_if_forked(generation);
 	pthread_mutex_lock(&buf->times_lock);
-	histogram_record(&buf->flush_times, (uint64_t)duration);
+	histogram_record(&buf->flush_times, (uint64_t)outcome.duration_ns);
 	pthread_mutex_unlock(&buf->times_lock);
 
-	struct attempt attempt = { batch->attempt, databuffer_batch_size(batch), answer };
+	const char *why = outcome.died ? outcome.death : databuffer_strerror(answer);
+	struct attempt attempt = { batch->attempt, databuffer_batch_size(batch), answer, why };
 	bool failed = !answer_is_final(answer);
 	pthread_mutex_lock(&partition->lock);
-	struct verdict verdict = partition_judge(partition, segment, answer, buffer_now_ns(buf));
+	struct verdict verdict = judge(partition, segment, &outcome);
 	if (verdict.dead > 0 || failed) {
 		pthread_mutex_unlock(&partition->lock);
 		if (failed)
@@ -197,30 +224,50 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	flusher_enter(outer);
 }
 
-unsigned flusher_serve(struct partition *partition)
+/* Flushes whatever is ready in the partition. Returns the next to serve: one that
+ * has waited for who runs the handlers here, and goes first. */
+static struct partition *serve(struct partition *partition, unsigned *handlers)
 {
-	unsigned handlers = 0, todo = 0;
+	struct crew *crew = partition->buffer->crew;
+	struct partition *next = NULL;
+	unsigned todo = 0;
 	uint32_t generation = fork_generation();
 	pthread_mutex_lock(&partition->lock);
 	partition->submitted = false;
-	for (;;) {
-		int64_t now = buffer_now_ns(partition->buffer);
-		struct segment *segment = partition_take(partition, now);
-		if (!segment)
+	for (int64_t now; !next && partition_is_ready(partition, now = buffer_now_ns(partition->buffer));) {
+		struct worker *worker = crew ? crew_claim(crew, partition) : NULL;
+		if (crew && !worker)
 			break;
+		struct segment *segment = partition_take(partition, now);
 		/* More than one flight: another thread may take the next. */
 		news_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
 		pressure_tell(partition->buffer);
 		end_if_forked(generation);
 		todo = 0;
-		flush_segment(partition, segment, &todo);
-		handlers++;
+		flush_segment(partition, segment, worker, &todo);
+		++*handlers;
+		if (worker)
+			next = crew_release(crew, worker, partition);
 		if (guard_is_unfit())
 			break; /* what is ready is for another thread, or for the next databuffer_work */
 	}
+	if (crew && !next)
+		next = crew_decline(crew, partition);
 	news_unlock(partition, guard_is_unfit() ? todo : todo & ~TODO_FLUSH);
 	pressure_tell(partition->buffer);
 	end_if_forked(generation);
+	if (next && guard_is_unfit()) {
+		crew_call(crew, next);
+		return NULL;
+	}
+	return next;
+}
+
+unsigned flusher_serve(struct partition *partition)
+{
+	unsigned handlers = 0;
+	while (partition)
+		partition = serve(partition, &handlers);
 	return handlers;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/crew.h"
 #include "core/registry.h"
 
 /* --- Dump ---------------------------------------------------------------------------------- */
@@ -140,6 +141,7 @@ int databuffer_info(databuffer *buf, databuffer_partition_info *infos, size_t n_
 		pthread_mutex_lock(&partition->lock);
 		partition_read_info(partition, &infos[i], buffer_now_ns(buf));
 		pthread_mutex_unlock(&partition->lock);
+		crew_read_info(buf->crew, &infos[i], port_now_ns());
 	}
 	rc = (int)buf->partition_count;
 	buffer_leave(buf);

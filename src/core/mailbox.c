@@ -128,11 +128,15 @@ void mailbox_say_answered(struct mailbox *mailbox)
 
 void mailbox_bury(struct mailbox *mailbox, const struct port_end *end)
 {
+	uint32_t was;
 	mailbox->end_by_signal = end->by_signal;
 	mailbox->end_number = end->number;
 	/* The application may still post, collect or dismiss. */
-	do
-		mailbox->was = mailbox_state(mailbox);
-	while (mailbox->was != MAILBOX_GONE && !move(mailbox, mailbox->was, MAILBOX_GONE));
+	do {
+		was = mailbox_state(mailbox);
+		if (was == MAILBOX_GONE)
+			return;
+		mailbox->was = was;
+	} while (!move(mailbox, was, MAILBOX_GONE));
 	wake(mailbox, &mailbox->application_sleeps);
 }

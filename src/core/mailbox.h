@@ -52,6 +52,7 @@ struct mailbox_job {
 	uint64_t id, bytes;
 	int64_t deadline_ns;
 	uint32_t partition, from, to, settled;
+	uint32_t item_len; /* the segment's */
 	uint32_t attempt, trigger;
 };
 

@@ -65,8 +65,22 @@
 	  "time since its first failed attempt after which a batch is given up; 0: never")            \
 	X(seed, NUMBER, "", 0, 0, INT64_MAX, NULL,                                                    \
 	  "where the jitter's random numbers begin; 0: elsewhere every time")                         \
-	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 1, "threads|manual",                            \
-	  "who flushes: threads of the library, or the program's own loop")
+	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 2, "threads|manual|processes",                  \
+	  "who flushes: threads of the library, the program's own loop, or worker processes")         \
+	X(flusher_count, NUMBER, "", 0, 0, 256, NULL,                                                 \
+	  "handlers that run at one time; 0: as many as may, of processes 16 at most")                \
+	X(worker_memory_limit, NUMBER, "bytes", 0, 0, INT64_MAX / 2, NULL,                            \
+	  "memory that a worker process may take beyond what it was born with; 0: any")               \
+	X(worker_max_flushes, NUMBER, "", 0, 0, INT64_MAX, NULL,                                      \
+	  "flushes after which a worker process makes way for a fresh one; 0: never")                 \
+	X(kill_limit, NUMBER, "", 2, 1, 1000, NULL,                                                   \
+	  "worker processes that a batch may kill before it counts as rejected")                      \
+	X(max_restarts, NUMBER, "", 100, 0, 10000, NULL,                                              \
+	  "deaths of worker processes in max_restart_period that are made good at once")              \
+	X(max_restart_period, NUMBER, "ms", 5000, 1, OPTIONS_YEAR, NULL,                              \
+	  "time in which deaths of worker processes are counted; after more, restarts wait")       \
+	X(worker_fallback, CHOICE, "", DATABUFFER_FALLBACK_WAIT, 0, 1, "wait|threads",                \
+	  "who flushes when no process can be forked any more: nobody until one can, or threads")
 
 static const struct options_row options_rows[] = {
 #define OPTIONS_ROW(field, kind, unit_, initial_, min_, max_, choices_, help_)                        \

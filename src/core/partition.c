@@ -16,6 +16,8 @@ static void init_state(struct partition *partition, int64_t now_ns)
 	list_init(&partition->flying);
 	list_init(&partition->waiters);
 	list_init(&partition->ready);
+	list_init(&partition->in_line);
+	partition->called = false;
 	atomic_init(&partition->armed_ns, PORT_NEVER);
 	partition->gave_back = true;
 	partition->counted_held = partition->counted_promised = 0;
@@ -54,7 +56,7 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->accepted = partition->held = partition->held_bytes = 0;
 	partition->flushed = partition->flushed_bytes = partition->dead = partition->dropped = partition->left = 0;
 	partition->batches = partition->attempts = partition->failures = 0;
-	partition->rejects = partition->too_large = partition->timeouts = 0;
+	partition->rejects = partition->too_large = partition->timeouts = partition->worker_deaths = 0;
 	partition->fit = (struct fit){ 0 };
 	partition->last_status = 0;
 	partition->news.count = 0;
@@ -241,4 +243,5 @@ void partition_add_stats(const struct partition *partition, struct databuffer_st
 	stats->rejects += partition->rejects;
 	stats->too_large += partition->too_large;
 	stats->timeouts += partition->timeouts;
+	stats->worker_deaths += partition->worker_deaths;
 }

@@ -80,12 +80,17 @@ struct partition {
 	 * the open segment is added when they are read. */
 	uint64_t accepted, held, held_bytes, flushed, flushed_bytes, dead, dropped, left;
 	uint64_t batches, attempts, failures, rejects, too_large, timeouts;
+	uint64_t worker_deaths;
 	int last_status;
 	uint64_t batch_ids;    /* how many have been given out */
 	struct news news;
 
 	/* Watermarks (pressure.h): what was last counted, and what a lease may promise. */
 	uint64_t counted_held, counted_promised, headroom;
+
+	/* The crew's, under its lock (crew.h). */
+	struct list in_line;
+	bool called;
 
 	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */
 	struct list ready;
@@ -165,6 +170,17 @@ void partition_defer(struct partition *partition, int64_t until_ns);
 /* The handler has answered. Applies it and books the outcomes; the caller calls
  * handle_dead for what the verdict names and then lands the segment. */
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns);
+
+/* How a worker died that had a batch. */
+struct worker_death {
+	const char *text;
+	bool counts; /* the batch may have done it */
+	bool late;   /* it was killed, being late */
+};
+
+/* The same for a handler that never will answer, since its worker has died. */
+struct verdict partition_judge_death(struct partition *partition, struct segment *segment,
+                                     const struct worker_death *death);
 unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
                         int64_t now_ns);
 

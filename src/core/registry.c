@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/flusher.h"
+#include "core/forkserver.h"
 #include "core/producer.h"
 #include "core/supervisor.h"
 #include "core/telemetry.h"
@@ -57,6 +58,7 @@ static void before_fork(void)
 	supervisor_fork_lock();
 	flusher_fork_lock();
 	telemetry_fork_lock();
+	forkserver_fork_lock();
 }
 
 static void unlock_buffers(void)
@@ -73,6 +75,7 @@ static void unlock_buffers(void)
 
 static void after_fork_in_parent(void)
 {
+	forkserver_fork_unlock();
 	telemetry_fork_unlock();
 	flusher_fork_unlock();
 	supervisor_fork_unlock();
@@ -80,20 +83,35 @@ static void after_fork_in_parent(void)
 	registry_unlock();
 }
 
+/* In a fork server, and so in each of its workers, the buffers are the application's
+ * and not to be touched, least of all their memory, which may be shared. */
+static void renounce(struct databuffer *buf)
+{
+	producer_orphan_all(buf);
+	atomic_store_explicit(&buf->state, BUFFER_ELSEWHERE, memory_order_relaxed);
+}
+
 static void after_fork_in_child(void)
 {
 	struct list *node;
 	registry.generation++;
+	forkserver_fork_child();
 	telemetry_fork_child();
 	flusher_fork_child();
 	supervisor_fork_child();
 	LIST_FOREACH(node, &registry.buffers)
 	{
 		struct databuffer *buf = LIST_ENTRY(node, struct databuffer, link);
+		if (forkserver_is_being_born()) {
+			renounce(buf);
+			continue;
+		}
 		producer_reset_all(buf);
 		buffer_reset(buf);
 	}
 	unlock_buffers();
+	if (forkserver_is_being_born())
+		list_init(&registry.buffers);
 	registry_unlock();
 }
 
@@ -128,13 +146,19 @@ databuffer *databuffer_find(const char *name)
 	return buf;
 }
 
-int registry_add(struct databuffer *buf)
+int registry_prepare(void)
 {
 	pthread_once(&registry.once, install_fork_handlers);
-	if (registry.fork_handlers != 0)
-		return DATABUFFER_ENOMEM;
+	return registry.fork_handlers == 0 ? 0 : DATABUFFER_ENOMEM;
+}
+
+int registry_add(struct databuffer *buf)
+{
+	int rc = registry_prepare();
+	if (rc != 0)
+		return rc;
 	registry_lock();
-	int rc = buf->options.name && lookup(buf->options.name) ? DATABUFFER_EEXIST : 0;
+	rc = buf->options.name && lookup(buf->options.name) ? DATABUFFER_EEXIST : 0;
 	if (rc == 0) {
 		list_push_back(&registry.buffers, &buf->link);
 		buf->registered = true;

@@ -21,6 +21,10 @@ void registry_unlock(void);
  * after whether it is still in the process that it was in. */
 uint32_t fork_generation(void);
 
+/* From now on every fork of the process is seen to. 0 or DATABUFFER_ENOMEM; what
+ * registry_add does first. */
+int registry_prepare(void);
+
 /* Enters a buffer; DATABUFFER_EEXIST if its name is taken, DATABUFFER_ENOMEM. */
 int registry_add(struct databuffer *buf);
 /* Takes it out: its name is free, its producers are told. Its insides stay. */

@@ -14,9 +14,16 @@
 /* A segment beyond those that the partition started with. */
 struct substitute {
 	struct list link;
-	struct store store;
+	struct store store; /* of size 0 if it is a part of the partition's */
 	struct segment segment;
 };
+
+/* Workers know no memory but what was there when their fork server was born. So a
+ * store that they share has room for as many substitutes as there are segments. */
+static bool is_shared(const struct partition *partition)
+{
+	return partition->options->flusher == DATABUFFER_PROCESSES;
+}
 
 static size_t footprint(const databuffer_options *o)
 {
@@ -37,7 +44,10 @@ int supply_init(struct partition *partition)
 	list_init(&partition->substitute_list);
 	partition->segment_count =
 		(unsigned)(1 + o->max_in_flight + o->max_queued + o->max_stuck + SPARE_SEGMENTS);
-	if (!store_init_memory(&partition->store, partition->segment_count * footprint(o)))
+	bool mapped = is_shared(partition) ?
+	                      store_init_shared(&partition->store, 2 * partition->segment_count * footprint(o)) :
+	                      store_init_memory(&partition->store, partition->segment_count * footprint(o));
+	if (!mapped)
 		return DATABUFFER_ENOMEM;
 	partition->segments = calloc(partition->segment_count, sizeof(*partition->segments));
 	if (!partition->segments) {
@@ -54,7 +64,8 @@ void supply_fini(struct partition *partition)
 	struct list *node;
 	while ((node = list_pop_front(&partition->substitute_list)) != NULL) {
 		struct substitute *substitute = LIST_ENTRY(node, struct substitute, link);
-		store_fini(&substitute->store);
+		if (substitute->store.size > 0)
+			store_fini(&substitute->store);
 		free(substitute);
 	}
 	free(partition->segments);
@@ -77,6 +88,8 @@ static void reset_segment(struct partition *partition, struct segment *segment, 
 void supply_reset(struct partition *partition)
 {
 	struct list *node;
+	if (is_shared(partition))
+		store_part(&partition->store);
 	partition->draining = 0;
 	for (unsigned i = 0; i < partition->segment_count; i++)
 		reset_segment(partition, &partition->segments[i],
@@ -126,6 +139,17 @@ unsigned partition_unpin(struct partition *partition, struct segment *segment)
 	return supply_release(partition, segment);
 }
 
+static bool find_memory(const struct partition *partition, struct store *store)
+{
+	size_t size = footprint(partition->options);
+	if (!is_shared(partition))
+		return store_init_memory(store, size);
+	if (partition->substitutes == partition->segment_count)
+		return false;
+	*store = (struct store){ partition->store.base + (partition->segment_count + partition->substitutes) * size, 0 };
+	return true;
+}
+
 /* In place of segments whose memory is pinned others are mapped, so that a slot
  * that is held, or a dump that takes its time, holds up nobody. */
 bool supply_has_free(struct partition *partition)
@@ -135,7 +159,7 @@ bool supply_has_free(struct partition *partition)
 	if (partition->substitutes >= partition->draining)
 		return false;
 	struct substitute *substitute = calloc(1, sizeof(*substitute));
-	if (!substitute || !store_init_memory(&substitute->store, footprint(partition->options))) {
+	if (!substitute || !find_memory(partition, &substitute->store)) {
 		free(substitute);
 		return false;
 	}

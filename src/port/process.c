@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -140,7 +141,7 @@ union control {
 	struct cmsghdr align;
 };
 
-bool port_send(int socket, const void *message, size_t size, const int fds[2])
+bool port_send(int socket, const void *message, size_t size, const int fds[2], bool may_wait)
 {
 	union control control;
 	struct iovec iovec = { (void *)(uintptr_t)message, size };
@@ -158,7 +159,7 @@ bool port_send(int socket, const void *message, size_t size, const int fds[2])
 		part->cmsg_len = CMSG_LEN(n * sizeof(int));
 		memcpy(CMSG_DATA(part), fds, n * sizeof(int));
 	}
-	return sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size;
+	return sendmsg(socket, &header, MSG_NOSIGNAL | (may_wait ? 0 : MSG_DONTWAIT)) == (ssize_t)size;
 }
 
 enum port_receive port_receive(int socket, void *message, size_t size, int fds[2])
@@ -183,23 +184,36 @@ enum port_receive port_receive(int socket, void *message, size_t size, int fds[2
 	return PORT_RECEIVED;
 }
 
+/* Whether `to` takes a page at once; a pipe not beyond its half, so that others who
+ * write there find room, too. */
+static bool takes_a_page(int to)
+{
+	struct pollfd polled = { .fd = to, .events = POLLOUT };
+	int held = 0, room = fcntl(to, F_GETPIPE_SZ);
+	if (room > 0 && (ioctl(to, FIONREAD, &held) != 0 || held + 4096 > room / 2))
+		return false;
+	return poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT);
+}
+
+static void put(int to, const char *bytes, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		size_t piece = size - done < 4096 ? size - done : 4096;
+		ssize_t written = takes_a_page(to) ? write(to, bytes + done, piece) : 0;
+		if (written <= 0)
+			return;
+		done += (size_t)written;
+	}
+}
+
 int port_pour(int from, int to, size_t most)
 {
 	char bytes[16384];
 	ssize_t got = read(from, bytes, most < sizeof(bytes) ? most : sizeof(bytes));
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR ? -1 : 0;
-	/* Piece by piece, since a pipe that can be written takes no more for certain. */
-	for (ssize_t done = 0; to >= 0 && done < got;) {
-		struct pollfd polled = { .fd = to, .events = POLLOUT };
-		size_t piece = got - done < 4096 ? (size_t)(got - done) : 4096;
-		if (poll(&polled, 1, 0) != 1 || !(polled.revents & POLLOUT))
-			break;
-		ssize_t put = write(to, bytes + done, piece);
-		if (put <= 0)
-			break;
-		done += put;
-	}
+	if (to >= 0)
+		put(to, bytes, (size_t)got);
 	return (int)got;
 }
 
@@ -297,11 +311,19 @@ void port_limit_memory(uint64_t bytes)
 	setrlimit(RLIMIT_DATA, &limit);
 }
 
-bool port_redirect_errors(int fd)
+bool port_has_errors(void)
 {
-	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
-		return false;
-	return dup2(fd, STDERR_FILENO) == STDERR_FILENO;
+	return fcntl(STDERR_FILENO, F_GETFD) >= 0;
+}
+
+void port_redirect_errors(int fd)
+{
+	dup2(fd, STDERR_FILENO);
+}
+
+void port_write_error(const char *text, size_t len)
+{
+	put(STDERR_FILENO, text, len);
 }
 
 /* --- Life and end ------------------------------------------------------------------- */
@@ -328,6 +350,8 @@ bool port_has_processes(void)
 	port_close(&self);
 	return has;
 }
+
+_Static_assert(PORT_SIGKILL == SIGKILL, "the signal that cannot be caught has this number everywhere");
 
 void port_process_kill(int process)
 {

@@ -53,8 +53,8 @@ void port_close(int *fd);    /* unless it is -1, which it is then */
 void port_poll(const int *fds, bool *ready, size_t n, int64_t deadline_ns);
 
 /* Sends and receives one message of exactly `size` bytes and up to 2 descriptors
- * (-1: none). Neither waits for the other side to make room or to speak. */
-bool port_send(int socket, const void *message, size_t size, const int fds[2]);
+ * (-1: none). Only one who says so waits for the other side to make room. */
+bool port_send(int socket, const void *message, size_t size, const int fds[2], bool may_wait);
 enum port_receive {
 	PORT_RECEIVED,
 	PORT_NOTHING, /* for now */
@@ -100,8 +100,11 @@ void port_name_process(const char *name);
 /* At most so many bytes of memory of its own beyond what it has now. */
 void port_limit_memory(uint64_t bytes);
 
-/* Its standard error is this descriptor from now on. False: it had none. */
-bool port_redirect_errors(int fd);
+/* Whether it has a standard error; which is this descriptor from now on; and a few
+ * words to it, unless they would have to wait. */
+bool port_has_errors(void);
+void port_redirect_errors(int fd);
+void port_write_error(const char *text, size_t len);
 
 /* --- Life and end ------------------------------------------------------------------- */
 
@@ -116,6 +119,8 @@ bool port_has_processes(void);
 void port_process_kill(int process);
 /* Ends once it has been waited for by its parent, too. */
 bool port_process_has_ended(int process);
+
+enum { PORT_SIGKILL = 9 };
 
 /* How a process came to its end. */
 struct port_end {

@@ -105,9 +105,9 @@ static void messages_carry_descriptors(void **state)
 	char byte = 0;
 	assert_true(port_socket_pair(ends) && port_pipe(pipe));
 	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_NOTHING);
-	assert_true(port_send(ends[0], &text, sizeof(text), (int[]){ pipe[1], -1 }));
+	assert_true(port_send(ends[0], &text, sizeof(text), (int[]){ pipe[1], -1 }, true));
 	text = 8;
-	assert_true(port_send(ends[0], &text, sizeof(text), NULL));
+	assert_true(port_send(ends[0], &text, sizeof(text), NULL, false));
 	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_RECEIVED);
 	assert_int_equal(read_text, 7);
 	assert_int_equal(got[1], -1);
@@ -120,7 +120,7 @@ static void messages_carry_descriptors(void **state)
 	assert_int_equal(got[0], -1);
 	port_close(&ends[0]);
 	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_END);
-	assert_false(port_send(ends[1], &text, sizeof(text), NULL));
+	assert_false(port_send(ends[1], &text, sizeof(text), NULL, false));
 	port_close(&ends[1]);
 	port_close(&pipe[0]);
 	port_close(&pipe[1]);
