@@ -290,11 +290,12 @@ struct partition *crew_release(struct crew *crew, struct worker *worker, struct 
 	struct mailbox *mailbox = crew_mailbox(crew, worker->number);
 	if (worker->here) {
 		next = crew_welcome(crew, worker);
-	} else if (mailbox_state(mailbox) == MAILBOX_GONE) {
-		crew_part(crew, worker);
 	} else {
+		/* One that was not asked after all has no answer to collect. */
 		mailbox_collect(mailbox);
-		if (worker->condemned || has_served(crew, worker) || crew->stopping)
+		if (mailbox_state(mailbox) == MAILBOX_GONE)
+			crew_part(crew, worker);
+		else if (worker->condemned || has_served(crew, worker) || crew->stopping)
 			crew_dismiss(crew, worker, port_now_ns());
 		else
 			next = crew_welcome(crew, worker);
@@ -342,6 +343,8 @@ void crew_tell_death(const struct crew *crew, const struct worker *worker, char 
 		snprintf(text, CREW_DEATH_SIZE, "killed, since its fork server died");
 	else if (mailbox->was == MAILBOX_STARTING && mailbox->start_answer != 0)
 		snprintf(text, CREW_DEATH_SIZE, "handle_worker_start answered %d", mailbox->start_answer);
+	else if (!mailbox->end_by_signal && mailbox->end_number == END_UNKNOWN)
+		snprintf(text, CREW_DEATH_SIZE, "ended, and its fork server did not say how");
 	else if (!mailbox->end_by_signal)
 		snprintf(text, CREW_DEATH_SIZE, "exited with status %d%s", mailbox->end_number, where);
 	else if (worker->condemned)

@@ -2,8 +2,7 @@
 /* Posting a batch to a worker, and reading what became of it. */
 #include "core/dispatch.h"
 
-/* A worker that was killed has ended within this, unless the system holds it, or its
- * fork server does not say so. */
+/* Of a worker that has ended its fork server says so within this, or never will. */
 #define END_NS (1000 * PORT_NS_PER_MS)
 
 static uint64_t offset_of(const struct partition *partition, const void *at)
@@ -37,9 +36,9 @@ void dispatch_submit(struct dispatch *dispatch, struct crew *crew, struct worker
 		.segment = segment,
 		.begun_ns = now_ns,
 		.killed_ns = PORT_NEVER,
+		.ended_ns = PORT_NEVER,
 	};
-	/* To one that is gone nothing is posted, and the first poll finds it so. */
-	mailbox_post(dispatch->mailbox, &job);
+	dispatch->posted = mailbox_post(dispatch->mailbox, &job);
 }
 
 /* --- Answers ----------------------------------------------------------------------------- */
@@ -77,7 +76,7 @@ static void read_death(struct dispatch *dispatch, int64_t now_ns)
 	struct outcome *outcome = &dispatch->outcome;
 	outcome->died = true;
 	uint32_t was = dispatch->mailbox->was;
-	outcome->taken = was != MAILBOX_IDLE && was != MAILBOX_POSTED && !dispatch->worker->orphaned;
+	outcome->taken = dispatch->posted && was != MAILBOX_POSTED && !dispatch->worker->orphaned;
 	outcome->late = dispatch->worker->condemned;
 	outcome->duration_ns = now_ns - dispatch->begun_ns;
 	crew_tell_death(dispatch->crew, dispatch->worker, outcome->death);
@@ -88,11 +87,25 @@ static bool is_late(const struct dispatch *dispatch, int64_t now_ns)
 	return dispatch->segment->batch.deadline_ns <= now_ns;
 }
 
+/* A fork server that has stopped tells of no ends. */
+static void bury_if_unsaid(struct dispatch *dispatch, int64_t now_ns)
+{
+	if (now_ns - dispatch->begun_ns < END_NS || !port_process_has_ended(dispatch->worker->process)) {
+		dispatch->ended_ns = PORT_NEVER;
+		return;
+	}
+	if (dispatch->ended_ns == PORT_NEVER)
+		dispatch->ended_ns = now_ns;
+	if (now_ns - dispatch->ended_ns >= END_NS)
+		mailbox_bury(dispatch->mailbox, &(struct port_end){ .by_signal = false, .number = END_UNKNOWN });
+}
+
 bool dispatch_poll(struct dispatch *dispatch, int64_t now_ns)
 {
 	struct mailbox *mailbox = dispatch->mailbox;
 	enum mailbox_state state = mailbox_state(mailbox);
-	if (state == MAILBOX_ANSWERED || (state == MAILBOX_GONE && mailbox->was == MAILBOX_ANSWERED)) {
+	bool answered = state == MAILBOX_ANSWERED || (state == MAILBOX_GONE && mailbox->was == MAILBOX_ANSWERED);
+	if (dispatch->posted && answered) {
 		read_answer(dispatch, now_ns);
 		return true;
 	}
@@ -107,9 +120,7 @@ bool dispatch_poll(struct dispatch *dispatch, int64_t now_ns)
 		dispatch->worker->condemned = !mad;
 		port_process_kill(dispatch->worker->process);
 	}
-	bool overdue = dispatch->killed_ns != PORT_NEVER && now_ns - dispatch->killed_ns >= END_NS;
-	if (overdue && port_process_has_ended(dispatch->worker->process))
-		mailbox_bury(mailbox, &(struct port_end){ .by_signal = true, .number = PORT_SIGKILL });
+	bury_if_unsaid(dispatch, now_ns);
 	return false;
 }
 

@@ -29,8 +29,10 @@ struct dispatch {
 	struct worker *worker;
 	struct mailbox *mailbox;
 	struct segment *segment;
+	bool posted;         /* else the worker was gone before: whatever its mailbox says is of another batch */
 	int64_t begun_ns;
 	int64_t killed_ns;   /* PORT_NEVER: not yet */
+	int64_t ended_ns;    /* when it was seen to have ended and nobody had said so; or PORT_NEVER */
 	struct outcome outcome;
 };
 

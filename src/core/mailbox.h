@@ -36,6 +36,9 @@
 #include "core/batch.h"
 #include "port/process.h"
 
+/* The status of a process whose end nobody saw. */
+#define END_UNKNOWN (-1)
+
 enum mailbox_state {
 	MAILBOX_STARTING,
 	MAILBOX_IDLE,
@@ -70,7 +73,7 @@ struct mailbox {
 
 	/* Once it is GONE. */
 	uint32_t was;
-	int32_t end_by_signal, end_number;
+	int32_t end_by_signal, end_number; /* or END_UNKNOWN */
 
 	int32_t start_answer; /* of handle_worker_start, if that failed */
 	struct mailbox_job job;

@@ -49,11 +49,12 @@ static void assert_harm_is_contained(void (*harm)(databuffer_batch *batch), cons
 
 /* --- By its own doing ----------------------------------------------------------------------------------- */
 
+/* A member of a struct that is not there: no compiler and no sanitizer sees it come. */
 static void harm_by_a_null_pointer(databuffer_batch *batch)
 {
 	(void)batch;
-	volatile int *volatile nowhere = NULL;
-	*nowhere = 1;
+	volatile uintptr_t nowhere = 16;
+	*(volatile int *)nowhere = 1;
 }
 
 static void a_null_dereference_costs_one_item(void **state)
@@ -234,7 +235,8 @@ static void an_endless_loop_costs_one_item(void **state)
 static void harm_by_stopping(databuffer_batch *batch)
 {
 	(void)batch;
-	raise(SIGSTOP);
+	while (for_ever) /* though somebody may have it continue */
+		raise(SIGSTOP);
 }
 
 static void a_worker_that_is_stopped_is_late(void **state)
@@ -287,7 +289,7 @@ static void assert_outside_is_survived(int signal, unsigned deaths, int64_t flus
 	insert_numbers(buf, 0, ITEMS);
 	for (unsigned i = 0; i < deaths; i++) {
 		WAIT_FOR(ledger->calls == i + 1);
-		int pid = the_worker();
+		int pid = the_worker(buf);
 		assert_int_equal(info_of(buf, 0).worker_pid, pid);
 		assert_int_equal(kill(pid, signal), 0);
 		WAIT_FOR(stats_of(buf).worker_deaths == i + 1);
@@ -334,7 +336,7 @@ static void an_idle_worker_that_is_killed_is_replaced(void **state)
 	databuffer *buf = start(&o);
 	WAIT_FOR(ledger->starts == 1);
 	for (unsigned i = 0; i < 5; i++) {
-		int pid = the_worker();
+		int pid = the_worker(buf);
 		WAIT_FOR(ledger->starts == i + 1);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		WAIT_FOR(info_of(buf, 0).worker_restarts == i + 1);
@@ -365,7 +367,7 @@ static void a_batch_that_was_not_taken_is_not_blamed(void **state)
 	insert_number(buf, 0);
 	flush_all(buf); /* the worker is idle for certain now */
 	for (unsigned i = 0; i < 5; i++) {
-		int pid = the_worker();
+		int pid = the_worker(buf);
 		assert_int_equal(kill(pid, SIGSTOP), 0);
 		WAIT_FOR(process_state(pid) == 'T');
 		insert_number(buf, i + 1);
@@ -437,6 +439,49 @@ static void success_that_was_not_said_is_flushed_again_under_the_same_id(void **
 	for (uint64_t number = 0; number < ITEMS; number++)
 		assert_int_equal(ledger->flushed[number], 2); /* at least once */
 	munmap(ids, sizeof(*ids));
+	ledger_free();
+	sink_free(sink);
+}
+
+/* A timer of the worker's that ends it some time after its first batches: in the middle of one, just after it has
+ * answered, while it waits. */
+static int flush_under_a_timer(databuffer_batch *batch, void *meta)
+{
+	static bool armed;
+	if (!armed) {
+		uint64_t seed = (uint64_t)now_ns();
+		struct itimerval soon = { .it_value.tv_usec = 1 + (long)dice_below(&seed, 2000) };
+		armed = true;
+		setitimer(ITIMER_REAL, &soon, NULL);
+	}
+	return worker_flush(batch, meta);
+}
+
+static void death_at_any_moment_loses_nothing(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	ledger_new();
+	o.handle_flush = flush_under_a_timer;
+	o.max_size = 10;
+	o.kill_limit = 1000;
+	o.max_restarts = 10000;
+	o.flusher_count = 2;
+	o.partitions = 2;
+	databuffer *buf = start(&o);
+	uint64_t n = scaled(20000);
+	insert_numbers(buf, 0, n);
+	flush_all(buf);
+	databuffer_stats_t stats = stats_of(buf);
+	uint64_t restarts = info_of(buf, 0).worker_restarts;
+	stop_clean(buf);
+	print_message("%" PRIu64 " workers died, %" PRIu64 " of them with a batch\n", restarts, stats.worker_deaths);
+	assert_int_equal(stats.flushed, n);
+	assert_int_equal(stats.dead, 0);
+	assert_true(restarts > 0);
+	assert_flushed_at_least_once(n);
+	assert_nobody_is_left();
 	ledger_free();
 	sink_free(sink);
 }
@@ -542,6 +587,7 @@ int main(void)
 		cmocka_unit_test(an_idle_worker_that_is_killed_is_replaced),
 		cmocka_unit_test(a_batch_that_was_not_taken_is_not_blamed),
 		cmocka_unit_test(success_that_was_not_said_is_flushed_again_under_the_same_id),
+		cmocka_unit_test(death_at_any_moment_loses_nothing),
 		cmocka_unit_test(a_handler_that_never_survives_loses_no_item_unsaid),
 		cmocka_unit_test(kill_limit_says_how_often_a_batch_may_kill),
 		cmocka_unit_test(what_kills_once_and_never_again_is_flushed_whole),

@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #define LEDGER_ITEMS 1000000
@@ -198,10 +198,10 @@ static inline unsigned find_pids(int of, const char *name)
 	return pids_count;
 }
 
-/* The one worker that there is. */
-static inline int the_worker(void)
+/* The one worker that there is; a fork server that has taken over is no descendant of ours. */
+static inline int the_worker(databuffer *buf)
 {
-	WAIT_FOR(find_pids(getpid(), "db-worker") == 1);
+	WAIT_FOR(find_pids(info_of(buf, 0).fork_server_pid, "db-worker") == 1);
 	return pids_found[0];
 }
 

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/* The process that forks workers: what follows when it dies, when workers die too often, when the application does. */
+#include "api/workers.h"
+
+#include <sys/prctl.h>
+
+static int set_up(void **state)
+{
+	(void)state;
+	ledger_new();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_nobody_is_left();
+	ledger_free();
+	return 0;
+}
+
+/* Waits for a fork server other than `before`, with a spare. */
+static int the_fork_server(databuffer *buf, int before)
+{
+	WAIT_FOR(info_of(buf, 0).fork_server_pid != 0 && info_of(buf, 0).fork_server_pid != before);
+	int pid = info_of(buf, 0).fork_server_pid;
+	WAIT_FOR(find_pids(pid, "db-spare") == 1);
+	return pid;
+}
+
+static void a_fork_server_that_is_killed_is_replaced(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	databuffer *buf = start(&o);
+	uint64_t number = 0;
+	int pid = 0;
+	for (unsigned i = 0; i < 6; i++) {
+		insert_numbers(buf, number, number + 1500);
+		number += 1500;
+		flush_all(buf);
+		pid = the_fork_server(buf, pid);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		WAIT_FOR(process_state(pid) == 0); /* and leaves no zombie */
+	}
+	the_fork_server(buf, pid);
+	insert_numbers(buf, number, number + 100);
+	flush_all(buf);
+	databuffer_stats_t stats = stats_of(buf);
+	stop_clean(buf);
+	assert_int_equal(stats.flushed, number + 100);
+	assert_int_equal(stats.dead, 0);
+	assert_flushed_but(number + 100, NO_POISON);
+	assert_int_equal(ledger->starts, 7);
+	sink_free(sink);
+}
+
+/* Its workers go with it, and whatever they had comes again: it was not their batches' fault. */
+static void a_batch_that_loses_its_fork_server_is_not_blamed(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.kill_limit = 1;
+	ledger->closed = true;
+	databuffer *buf = start(&o);
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	int pid = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		WAIT_FOR(ledger->calls == i + 1);
+		pid = the_fork_server(buf, pid);
+		int worker = info_of(buf, 0).worker_pid;
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		WAIT_FOR(has_ended(worker));
+		WAIT_FOR(stats_of(buf).worker_deaths == i + 1);
+	}
+	ledger->closed = false;
+	flush_all(buf);
+	databuffer_stats_t stats = stats_of(buf);
+	assert_string_equal(info_of(buf, 0).worker_death, "killed, since its fork server died");
+	stop_clean(buf);
+	assert_int_equal(stats.flushed, 1);
+	assert_int_equal(stats.dead, 0);
+	sink_free(sink);
+}
+
+static void a_spare_that_is_killed_is_replaced(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	databuffer *buf = start(&o);
+	int server = the_fork_server(buf, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		WAIT_FOR(find_pids(server, "db-spare") == 1);
+		int spare = pids_found[0];
+		assert_int_equal(kill(spare, SIGKILL), 0);
+		WAIT_FOR(process_state(spare) == 0);
+	}
+	assert_int_equal(the_fork_server(buf, 0), server);
+	assert_int_equal(kill(server, SIGKILL), 0);
+	the_fork_server(buf, server);
+	insert_numbers(buf, 0, 3000);
+	flush_all(buf);
+	stop_clean(buf);
+	assert_flushed_but(3000, NO_POISON);
+	sink_free(sink);
+}
+
+/* Both at once: another is forked from the application. */
+static void a_fork_server_that_is_killed_with_its_spare_is_replaced(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	databuffer *buf = start(&o);
+	int pid = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		pid = the_fork_server(buf, pid);
+		int spare = pids_found[0];
+		assert_int_equal(kill(pid, SIGSTOP), 0); /* so that it does not fork another */
+		assert_int_equal(kill(spare, SIGKILL), 0);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		insert_numbers(buf, i * 1000, (i + 1) * 1000);
+		flush_all(buf);
+	}
+	stop_clean(buf);
+	assert_flushed_but(3000, NO_POISON);
+	sink_free(sink);
+}
+
+/* A mutex that is locked after the start, for ever. */
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+
+static int lock_it(databuffer_batch *batch, void *meta)
+{
+	pthread_mutex_lock(&held);
+	pthread_mutex_unlock(&held);
+	return worker_flush(batch, meta);
+}
+
+static void a_fork_server_that_takes_over_is_as_clean_as_the_first(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_flush = lock_it;
+	databuffer *buf = start(&o);
+	pthread_mutex_lock(&held);
+	int pid = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		pid = the_fork_server(buf, pid);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		insert_numbers(buf, i * 1000, (i + 1) * 1000);
+		flush_all(buf);
+	}
+	pthread_mutex_unlock(&held);
+	assert_int_equal(stats_of(buf).flushed, 4000);
+	stop_clean(buf);
+	sink_free(sink);
+}
+
+/* Nothing is heard of a process that is stopped, but that it does nothing. */
+static void a_fork_server_that_is_stopped_is_replaced(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	databuffer *buf = start(&o);
+	int pid = the_fork_server(buf, 0);
+	insert_number(buf, 0);
+	flush_all(buf);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(kill(the_worker(buf), SIGKILL), 0); /* of which nobody can tell */
+	insert_numbers(buf, 1, 2001);
+	flush_all(buf); /* within 5 seconds, and a second until its end is believed */
+	assert_int_not_equal(info_of(buf, 0).fork_server_pid, pid);
+	stop_clean(buf);
+	assert_flushed_but(2001, NO_POISON);
+	sink_free(sink);
+}
+
+/* --- Too many deaths ---------------------------------------------------------------------------------------- */
+
+static int die(void *meta)
+{
+	worker_start(meta);
+	if (ledger->mercies == 0)
+		abort();
+	return 0;
+}
+
+static void workers_that_die_too_often_are_held_back(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_worker_start = die;
+	o.max_restarts = 5;
+	o.max_restart_period = 60000;
+	o.retry_min = 100;
+	o.retry_max = 60000;
+	databuffer *buf = start(&o);
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	/* One to begin with, five more, and then one after each wait: 100, 200, 400 ms and so on. */
+	WAIT_FOR(ledger->starts >= 8);
+	int64_t begin = now_ms();
+	WAIT_FOR(info_of(buf, 0).worker_retry_ms > 400);
+	assert_string_equal(info_of(buf, 0).worker_death, "killed by SIGABRT in handle_worker_start");
+	WAIT_FOR(now_ms() - begin > 1000);
+	assert_in_range(ledger->starts, 8, 11);
+	assert_int_equal(info_of(buf, 0).queued, 1); /* the batch waits */
+	assert_int_equal(stats_of(buf).worker_deaths, 0);
+	WAIT_FOR(sink_lines(sink) > 0);
+	pthread_mutex_lock(&sink->lock);
+	assert_non_null(strstr(sink->line, "max_restarts"));
+	pthread_mutex_unlock(&sink->lock);
+	/* In the end it works again. */
+	ledger->mercies = 1;
+	flush_all(buf);
+	assert_int_equal(info_of(buf, 0).worker_retry_ms, -1);
+	stop_clean(buf);
+	assert_flushed_but(1, NO_POISON);
+	sink_free(sink);
+}
+
+static void what_waits_for_a_worker_can_be_given_up(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_worker_start = die;
+	o.max_restarts = 0;
+	o.retry_min = o.retry_max = 60000;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 10);
+	assert_int_equal(databuffer_sync_flush(buf, NULL, 0, 50), DATABUFFER_ETIMEDOUT);
+	assert_int_equal(databuffer_stop(buf, 50), 10);
+	assert_int_equal(sink_left_over(sink), 10);
+	sink_free(sink);
+}
+
+/* --- Back to threads -------------------------------------------------------------------------------------------- */
+
+static void kill_fork_servers(databuffer *buf, unsigned times)
+{
+	int pid = 0;
+	for (unsigned i = 0; i < times; i++) {
+		pid = the_fork_server(buf, pid);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+	}
+}
+
+static int note_pid(databuffer_batch *batch, void *meta)
+{
+	ledger->start_pids[0] = getpid();
+	return worker_flush(batch, meta);
+}
+
+static void threads_take_over_if_told_to(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_flush = note_pid;
+	o.max_restarts = 1;
+	o.max_restart_period = 60000;
+	o.retry_min = o.retry_max = 60000;
+	o.worker_fallback = DATABUFFER_FALLBACK_THREADS;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 1000);
+	flush_all(buf);
+	assert_int_not_equal(ledger->start_pids[0], getpid());
+	unsigned starts = ledger->starts;
+	kill_fork_servers(buf, 2); /* the second is one too many */
+	insert_numbers(buf, 1000, 5000);
+	flush_all(buf);
+	assert_int_equal(ledger->start_pids[0], getpid());
+	assert_in_range(ledger->starts, starts + 1, starts + 2);
+	assert_int_equal(info_of(buf, 0).fork_server_pid, 0);
+	databuffer_stats_t stats = stats_of(buf);
+	stop_clean(buf);
+	assert_int_equal(stats.flushed, 5000);
+	assert_flushed_but(5000, NO_POISON);
+	assert_true(ledger->stops >= 1);
+	sink_free(sink);
+}
+
+static void nobody_takes_over_if_not_told_to(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.max_restarts = 0;
+	o.retry_min = o.retry_max = 500;
+	databuffer *buf = start(&o);
+	insert_number(buf, 0);
+	flush_all(buf);
+	kill_fork_servers(buf, 1);
+	insert_number(buf, 1);
+	flush_all(buf); /* when another has been started, after the backoff */
+	for (unsigned i = 0; i < ledger->starts; i++)
+		assert_int_not_equal(ledger->start_pids[i], getpid());
+	stop_clean(buf);
+	assert_flushed_but(2, NO_POISON);
+	sink_free(sink);
+}
+
+/* --- The end of the application --------------------------------------------------------------------------------------- */
+
+struct pids {
+	_Atomic int server, spare, worker[2];
+	_Atomic bool ready;
+};
+
+static struct pids *pids;
+
+/* As a change of user does: the system forgets to kill this process when its parent ends. */
+static int forget_the_parent(databuffer_batch *batch, void *meta)
+{
+	prctl(PR_SET_PDEATHSIG, 0);
+	return worker_flush(batch, meta);
+}
+
+/* An application: two busy workers, then it waits to be ended. */
+_Noreturn static void be_an_application(bool stop_them)
+{
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.partitions = 2;
+	o.handle_flush = forget_the_parent;
+	ledger->closed = true;
+	databuffer *buf = NULL;
+	CHECK(databuffer_start(&buf, &o) == 0);
+	insert_numbers(buf, 0, 10);
+	databuffer_flush(buf);
+	while (ledger->inside < 2 || find_pids(getpid(), "db-spare") < 1)
+		pause_ms(1);
+	pids->spare = pids_found[0];
+	CHECK(find_pids(getpid(), "db-forkserver") == 1);
+	pids->server = pids_found[0];
+	CHECK(find_pids(getpid(), "db-worker") == 2);
+	pids->worker[0] = pids_found[0];
+	pids->worker[1] = pids_found[1];
+	if (stop_them) {
+		kill(pids->worker[0], SIGSTOP);
+		kill(pids->spare, SIGSTOP);
+		kill(pids->server, SIGSTOP);
+	}
+	pids->ready = true;
+	for (;;)
+		pause();
+}
+
+static void assert_all_end_with_the_application(int signal, bool stop_them)
+{
+	int status;
+	pids = mmap(NULL, sizeof(*pids), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(pids != MAP_FAILED);
+	int pid = fork();
+	if (pid == 0) {
+		alarm(60);
+		be_an_application(stop_them);
+	}
+	WAIT_FOR(pids->ready);
+	assert_int_equal(kill(pid, signal), 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFSIGNALED(status));
+	WAIT_FOR(has_ended(pids->server));
+	WAIT_FOR(has_ended(pids->spare));
+	WAIT_FOR(has_ended(pids->worker[0]));
+	WAIT_FOR(has_ended(pids->worker[1]));
+	ledger->closed = false;
+	munmap(pids, sizeof(*pids));
+}
+
+static void everybody_ends_when_the_application_is_killed(void **state)
+{
+	(void)state;
+	assert_all_end_with_the_application(SIGKILL, false);
+}
+
+static void everybody_ends_with_it_though_they_have_stopped(void **state)
+{
+	(void)state;
+	assert_all_end_with_the_application(SIGKILL, true);
+}
+
+static void everybody_ends_when_the_application_is_terminated(void **state)
+{
+	(void)state;
+	assert_all_end_with_the_application(SIGTERM, false);
+}
+
+/* The thread that starts a buffer is not the application: it may end. */
+struct starter {
+	databuffer_options options;
+	databuffer *buf;
+};
+
+static void *start_and_end(void *arg)
+{
+	struct starter *starter = arg;
+	starter->buf = start(&starter->options);
+	return NULL;
+}
+
+static void a_buffer_outlives_the_thread_that_started_it(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	struct starter starter = { .options = worker_options(sink) };
+	thread_join(thread_run(start_and_end, &starter));
+	int pid = the_fork_server(starter.buf, 0);
+	insert_numbers(starter.buf, 0, 5000);
+	flush_all(starter.buf);
+	assert_int_equal(info_of(starter.buf, 0).fork_server_pid, pid);
+	stop_clean(starter.buf);
+	assert_flushed_but(5000, NO_POISON);
+	sink_free(sink);
+}
+
+/* A child that the application forks, and that goes on after it, must not keep the pipe open whose closing ends all. */
+static void a_child_of_the_application_keeps_nobody_alive(void **state)
+{
+	(void)state;
+	int status, child_pipe[2];
+	pids = mmap(NULL, sizeof(*pids), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(pids != MAP_FAILED && pipe(child_pipe) == 0);
+	int pid = fork();
+	if (pid == 0) {
+		alarm(60);
+		struct sink *sink = sink_new();
+		databuffer_options o = worker_options(sink);
+		databuffer *buf = NULL;
+		CHECK(databuffer_start(&buf, &o) == 0);
+		insert_number(buf, 0);
+		flush_all(buf);
+		CHECK(find_pids(getpid(), "db-forkserver") == 1);
+		pids->server = pids_found[0];
+		pids->worker[0] = the_worker(buf);
+		CHECK(kill(pids->server, SIGSTOP) == 0); /* only the pipe can end it now */
+		if (fork() == 0) {
+			char byte;
+			close(child_pipe[1]);
+			CHECK(read(child_pipe[0], &byte, 1) == 0); /* as long as the test lasts */
+			_exit(0);
+		}
+		pids->ready = true;
+		for (;;)
+			pause();
+	}
+	close(child_pipe[0]);
+	WAIT_FOR(pids->ready);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	WAIT_FOR(has_ended(pids->server));
+	WAIT_FOR(has_ended(pids->worker[0]));
+	close(child_pipe[1]);
+	munmap(pids, sizeof(*pids));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_fork_server_that_is_killed_is_replaced),
+		TEST(a_batch_that_loses_its_fork_server_is_not_blamed),
+		TEST(a_spare_that_is_killed_is_replaced),
+		TEST(a_fork_server_that_is_killed_with_its_spare_is_replaced),
+		TEST(a_fork_server_that_takes_over_is_as_clean_as_the_first),
+		TEST(a_fork_server_that_is_stopped_is_replaced),
+		TEST(workers_that_die_too_often_are_held_back),
+		TEST(what_waits_for_a_worker_can_be_given_up),
+		TEST(threads_take_over_if_told_to),
+		TEST(nobody_takes_over_if_not_told_to),
+		TEST(everybody_ends_when_the_application_is_killed),
+		TEST(everybody_ends_with_it_though_they_have_stopped),
+		TEST(everybody_ends_when_the_application_is_terminated),
+		TEST(a_buffer_outlives_the_thread_that_started_it),
+		TEST(a_child_of_the_application_keeps_nobody_alive),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
