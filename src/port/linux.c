@@ -154,7 +154,9 @@ void port_populate(void *base, size_t size)
 
 void port_give_back(void *base, size_t size)
 {
-	madvise(base, size, MADV_DONTNEED);
+	/* Shared memory goes only when it is taken out of the file that it is. */
+	if (madvise(base, size, MADV_REMOVE) != 0)
+		madvise(base, size, MADV_DONTNEED);
 }
 
 static bool barrier_registered;

@@ -61,11 +61,6 @@ void port_forbid_access(void *base, size_t size)
 	mprotect(base, size, PROT_NONE);
 }
 
-void port_discard_shared(void *base, size_t size)
-{
-	madvise(base, size, MADV_REMOVE);
-}
-
 bool port_wait_shared(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns)
 {
 	struct timespec until = { .tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000 };

@@ -30,9 +30,6 @@ bool port_map_shared_anew(void *base, size_t size, const char *name);
 void port_forbid_writes(void *base, size_t size);
 void port_forbid_access(void *base, size_t size);
 
-/* Has the whole pages of it given back to the system; they read as zero. */
-void port_discard_shared(void *base, size_t size);
-
 /* port_wait and port_wake on a word in shared memory. */
 bool port_wait_shared(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns);
 void port_wake_shared(_Atomic uint32_t *word, int n);

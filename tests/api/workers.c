@@ -833,6 +833,33 @@ static void a_handler_may_have_children(void **state)
 	sink_free(sink);
 }
 
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
+
+static void shared_memory_goes_back_when_a_partition_is_idle(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	static char item[4096];
+	o.max_bytes = 64 << 20;
+	o.max_size = 10000;
+	o.idle_memory = 50;
+	databuffer *buf = start(&o);
+	long before = proc_status("RssShmem:");
+	for (uint64_t number = 0; number < 9000; number++) {
+		memcpy(item, &number, sizeof(number));
+		assert_int_equal(databuffer_insert(buf, item, sizeof(item)), 0);
+	}
+	assert_true(proc_status("RssShmem:") > before + 30000);
+	flush_all(buf);
+	WAIT_FOR(proc_status("RssShmem:") < before + 3000);
+	insert_number(buf, 9000);
+	flush_all(buf); /* and comes again */
+	stop_clean(buf);
+	assert_flushed_but(9001, NO_POISON);
+	sink_free(sink);
+}
+
 /* --- Two buffers --------------------------------------------------------------------------------------------------------------- */
 
 static void buffers_have_workers_apart(void **state)
@@ -886,6 +913,7 @@ int main(void)
 		TEST(what_a_stop_gives_up_is_left_and_its_worker_killed),
 		TEST(a_child_of_the_application_has_workers_of_its_own),
 		TEST(a_handler_may_have_children),
+		TEST(shared_memory_goes_back_when_a_partition_is_idle),
 		TEST(buffers_have_workers_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
