@@ -441,6 +441,7 @@ typedef struct databuffer_options {
 	int64_t retry_max;       /* ms between attempts, at most */
 	int64_t retry_limit;     /* attempts, then a transient failure is permanent; 0: no end */
 	int64_t retry_for;       /* ms from the first failed attempt, then likewise; 0: no end */
+	int64_t breaker_failures;/* in a row, then a partition tries one batch per backoff; 0: never */
 	int64_t seed;            /* of the jitter; 0: another every time */
 	int64_t flusher;         /* a databuffer_flusher */
 
@@ -679,6 +680,8 @@ typedef struct databuffer_partition_info {
 	unsigned stuck;         /* handlers running late */
 	unsigned queued;        /* batches cut and waiting */
 	unsigned attempt;       /* failed attempts of the oldest batch */
+	unsigned failures;      /* transient failures in a row, of any batches */
+	unsigned breaker_open;  /* 1: only one batch at a time is tried, once per backoff */
 	int last_status;        /* what the last handler answered */
 	int64_t next_flush_ms;  /* until the cut by time; -1: none by time */
 	int64_t next_retry_ms;  /* until the backoff ends; -1: none */
@@ -758,6 +761,8 @@ DATABUFFER_API int databuffer_check(databuffer *buf);
 	X(FLUSH_STOP, 16, "a handler answered 0")                             \
 	X(FLUSH_EXCEPTION, 32, "a handler answered anything else, or is late") \
 	X(FLUSH_STUCK, 64, "a handler is late, and its partition goes on without it") \
+	X(BREAKER_OPEN, 128, "a partition's flushes have failed breaker_failures times in a row") \
+	X(BREAKER_CLOSE, 256, "a partition's sink has answered again")        \
 	X(PRESSURE_HIGH, 512, "the held bytes have reached pressure_high")    \
 	X(PRESSURE_LOW, 1024, "the held bytes have sunk to pressure_low again")
 
@@ -778,7 +783,7 @@ typedef struct databuffer_event {
 	size_t bytes;               /* of these; of a pressure event, all that are held */
 	databuffer_trigger trigger; /* of a flush */
 	unsigned attempt;           /* of a flush: 1 the first time */
-	int64_t duration_ns;        /* of the stop and exception kinds; 0 at a start */
+	int64_t duration_ns;        /* of the call; 0 at its start; of BREAKER_CLOSE, how long it was open */
 	int64_t system_time_ns;     /* since 1970, UTC */
 	int status;                 /* 0, or what failed: an error, or the handler's answer */
 } databuffer_event;

@@ -278,6 +278,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 static void count_anew(struct databuffer_batch *batch)
 {
 	batch->attempt = 0;
+	batch->failing = false;
 	batch->id = 0;
 	batch->kills = 0;
 }

@@ -47,7 +47,8 @@ struct databuffer_batch {
 	 * alone, and none been taken. */
 	uint32_t spent_end;
 	uint32_t misses;
-	int64_t failing_since_ns; /* when the first attempt at these very items failed */
+	bool failing;             /* an attempt at these very items has failed for now, */
+	int64_t failing_since_ns; /* the first of them then */
 
 	uint64_t id;          /* of these very items; 0 until they are first taken */
 	unsigned attempt;     /* of these very items */

@@ -168,7 +168,7 @@ bool cut_open_has_items(const struct partition *partition)
  * then the batch had better grow. */
 static unsigned cut_if_due(struct partition *partition, int64_t now_ns)
 {
-	if (!flight_has_slot(partition) || partition->queued > 0)
+	if (flight_opens(partition) > now_ns || partition->queued > 0)
 		return 0;
 	bool due = partition->next_cut_ns <= now_ns;
 	if (!due && !partition->asked)
@@ -288,6 +288,7 @@ unsigned partition_flush(struct partition *partition, databuffer_trigger trigger
 		partition->stopping = true;
 	LIST_FOREACH(node, &partition->queue)
 		SEGMENT_OF(node)->not_before_ns = INT64_MIN;
+	partition->breaker.until_ns = INT64_MIN;
 	/* At once, so that the same calls make the same batches; but where no memory
 	 * would be left for the inserts that follow, once a handler takes it. */
 	bool empty = partition->options->flush_empty && partition->queued == 0;

@@ -6,15 +6,34 @@
 
 /* --- Taking ------------------------------------------------------------------------------ */
 
-bool flight_has_slot(const struct partition *partition)
+static int64_t later(int64_t a, int64_t b)
 {
-	return partition->in_flight < (unsigned)partition->options->max_in_flight;
+	return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t flight_opens(const struct partition *partition)
+{
+	if (partition->in_flight >= (unsigned)partition->options->max_in_flight)
+		return PORT_NEVER;
+	if (!partition->breaker.open)
+		return INT64_MIN;
+	return partition->in_flight > 0 ? PORT_NEVER : partition->breaker.until_ns;
+}
+
+int64_t flight_next(const struct partition *partition)
+{
+	const struct list *first = list_first(&partition->queue);
+	return first ? later(flight_opens(partition), SEGMENT_OF(first)->not_before_ns) : PORT_NEVER;
 }
 
 bool partition_is_ready(const struct partition *partition, int64_t now_ns)
 {
-	const struct list *first = list_first(&partition->queue);
-	return first && flight_has_slot(partition) && SEGMENT_OF(first)->not_before_ns <= now_ns;
+	return flight_next(partition) <= now_ns;
 }
 
 /* 2^48 batches of one partition are 89 years of them at 100,000 a second. */
@@ -56,6 +75,22 @@ void partition_defer(struct partition *partition, int64_t until_ns)
 	SEGMENT_OF(list_first(&partition->queue))->not_before_ns = until_ns;
 }
 
+/* --- News --------------------------------------------------------------------------------- */
+
+static struct news_item *add_news(struct partition *partition, const struct segment *segment,
+                                  databuffer_event_kind kind, int64_t now_ns, int status)
+{
+	const struct databuffer_batch *batch = &segment->batch;
+	struct news_item *item = news_add(partition, kind);
+	item->event.size = databuffer_batch_size(batch);
+	item->event.bytes = databuffer_batch_bytes(batch);
+	item->event.trigger = batch->trigger;
+	item->event.attempt = batch->attempt;
+	item->event.duration_ns = now_ns - segment->started_ns;
+	item->event.status = status;
+	return item;
+}
+
 /* --- Judging ----------------------------------------------------------------------------- */
 
 /* Items leave what is held, and what the bounds count if their segment counts. */
@@ -92,6 +127,21 @@ static struct verdict judge(struct partition *partition, struct segment *segment
 	return verdict;
 }
 
+/* What a call came to says of whether the sink is there at all. */
+static void test_breaker(struct partition *partition, const struct segment *segment, int answer, int64_t now_ns)
+{
+	struct breaker *breaker = &partition->breaker;
+	if (answer_is_final(answer)) {
+		int64_t opened_ns = breaker->opened_ns;
+		if (breaker_answer(breaker))
+			add_news(partition, segment, DATABUFFER_BREAKER_CLOSE, now_ns, answer)->event.duration_ns =
+				now_ns - opened_ns;
+	} else if (breaker_fail(breaker, partition->options->breaker_failures, now_ns)) {
+		struct news_item *item = add_news(partition, segment, DATABUFFER_BREAKER_OPEN, now_ns, answer);
+		item->failures = breaker->failures;
+	}
+}
+
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
@@ -109,9 +159,15 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	batch->status = answer;
 	batch->deadline_ns = PORT_NEVER; /* it has answered; handle_dead may take its time */
 	fit_batch(partition, batch->to - batch->from, answer);
+	bool final = answer_is_final(answer), counted = final || !segment->late;
+	if (counted)
+		test_breaker(partition, segment, answer, now_ns);
 	struct retry_reason reason;
-	bool over = !answer_is_final(answer) && retry_is_over(partition, batch, answer, now_ns, &reason);
-	return judge(partition, segment, answer, over ? reason.text : NULL);
+	bool over = !final && retry_is_over(partition, batch, answer, now_ns, &reason);
+	struct verdict verdict = judge(partition, segment, answer, over ? reason.text : NULL);
+	if (counted && partition->breaker.open)
+		partition->breaker.until_ns = retry_at(partition, batch, now_ns);
+	return verdict;
 }
 
 struct verdict partition_judge_death(struct partition *partition, struct segment *segment,
@@ -140,20 +196,6 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 
 /* --- Late flushes ------------------------------------------------------------------------- */
 
-static struct news_item *add_news(struct partition *partition, const struct segment *segment,
-                                  databuffer_event_kind kind, int64_t now_ns)
-{
-	const struct databuffer_batch *batch = &segment->batch;
-	struct news_item *item = news_add(partition, kind);
-	item->event.size = databuffer_batch_size(batch);
-	item->event.bytes = databuffer_batch_bytes(batch);
-	item->event.trigger = batch->trigger;
-	item->event.attempt = batch->attempt;
-	item->event.duration_ns = now_ns - segment->started_ns;
-	item->event.status = DATABUFFER_ETIMEDOUT;
-	return item;
-}
-
 static bool may_go_on_without(const struct partition *partition)
 {
 	return partition->stuck < (unsigned)partition->options->max_stuck;
@@ -164,7 +206,7 @@ static void go_on_without(struct partition *partition, struct segment *segment, 
 {
 	if (!may_go_on_without(partition))
 		return;
-	add_news(partition, segment, DATABUFFER_FLUSH_STUCK, now_ns);
+	add_news(partition, segment, DATABUFFER_FLUSH_STUCK, now_ns, DATABUFFER_ETIMEDOUT);
 	segment->stuck = true;
 	partition->stuck++;
 	partition->in_flight--;
@@ -212,6 +254,7 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 		return TODO_SETTLED; /* its memory is freed with the buffer */
 	}
 
+	bool was_late = segment->late;
 	list_remove(&segment->link);
 	segment->flying = false;
 	partition->used_ns = now_ns;
@@ -228,7 +271,9 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
 	if (!done) {
 		segment->not_before_ns = INT64_MIN;
 		if (verdict->transient && !verdict->at_once)
-			segment->not_before_ns = retry_at(partition, batch, now_ns);
+			segment->not_before_ns = partition->breaker.open && !was_late ?
+			                                 partition->breaker.until_ns :
+			                                 retry_at(partition, batch, now_ns);
 		requeue(partition, segment);
 	}
 	partition_tell_waiters(partition, segment, now_ns - segment->started_ns, verdict->dead > 0);
@@ -263,21 +308,20 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 	{
 		struct segment *segment = SEGMENT_OF(node);
 		struct databuffer_batch *batch = &segment->batch;
-		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 2 > NEWS_ROOM)
+		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 3 > NEWS_ROOM)
 			continue;
+		test_breaker(partition, segment, DATABUFFER_ETIMEDOUT, now_ns);
+		if (partition->breaker.open)
+			partition->breaker.until_ns = retry_at(partition, batch, now_ns);
 		segment->late = late = true;
 		partition->timeouts++;
 		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);
 		batch->status = DATABUFFER_ETIMEDOUT;
-		add_news(partition, segment, DATABUFFER_FLUSH_EXCEPTION, now_ns)->alone = !may_go_on_without(partition);
+		add_news(partition, segment, DATABUFFER_FLUSH_EXCEPTION, now_ns, DATABUFFER_ETIMEDOUT)->alone =
+			!may_go_on_without(partition);
 		go_on_without(partition, segment, now_ns);
 	}
 	return cut_advance(partition, now_ns) | (late ? TODO_ROOM : 0);
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 int64_t partition_deadline(const struct partition *partition)
@@ -289,11 +333,10 @@ int64_t partition_deadline(const struct partition *partition)
 	LIST_FOREACH(node, &partition->flying)
 		if (!SEGMENT_OF(node)->late)
 			deadline = earlier(deadline, late_at(partition, &SEGMENT_OF(node)->batch));
-	if (!flight_has_slot(partition) || partition->submitted)
+	if (partition->submitted)
 		return deadline;
-	const struct list *first = list_first(&partition->queue);
-	if (first)
-		return earlier(deadline, SEGMENT_OF(first)->not_before_ns);
+	if (!list_is_empty(&partition->queue))
+		return earlier(deadline, flight_next(partition));
 	bool may_cut = (partition->open && partition->open->leased > 0) || partition->options->flush_empty;
-	return may_cut ? earlier(deadline, partition->next_cut_ns) : deadline;
+	return may_cut ? earlier(deadline, later(flight_opens(partition), partition->next_cut_ns)) : deadline;
 }

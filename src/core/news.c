@@ -28,6 +28,21 @@ static void log_late(const struct databuffer *buf, const struct news_item *item)
 	                       "the partition goes on, and its answer is awaited");
 }
 
+static void log_breaker(const struct databuffer *buf, const struct news_item *item)
+{
+	const databuffer_event *event = &item->event;
+	if (event->kind == DATABUFFER_BREAKER_OPEN)
+		log_line(&buf->options, DATABUFFER_LOG_WARNING,
+		         "buffer '%s', partition %u: %u flushes in a row have failed, the last by %d (%s); until one "
+		         "succeeds one is tried after each backoff (breaker_failures)",
+		         event->buffer, event->partition, item->failures, event->status,
+		         databuffer_strerror(event->status));
+	else
+		log_line(&buf->options, DATABUFFER_LOG_WARNING,
+		         "buffer '%s', partition %u: the sink answers again, after %lld ms", event->buffer,
+		         event->partition, (long long)(event->duration_ns / PORT_NS_PER_MS));
+}
+
 static void tell(struct databuffer *buf, struct news_item *item)
 {
 	if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
@@ -35,6 +50,8 @@ static void tell(struct databuffer *buf, struct news_item *item)
 	struct databuffer *outer = flusher_enter(buf);
 	if (item->event.kind == DATABUFFER_FLUSH_EXCEPTION)
 		log_late(buf, item);
+	else if (item->event.kind == DATABUFFER_BREAKER_OPEN || item->event.kind == DATABUFFER_BREAKER_CLOSE)
+		log_breaker(buf, item);
 	item->event.system_time_ns = port_system_time_ns();
 	if (telemetry_wants(item->event.kind))
 		telemetry_emit(&item->event);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a partition has to tell of itself: that a flush is late, that it goes on
- * without one. The control plane calls no handler; it notes what happened, under
+ * without one, that its breaker has opened. The control plane calls no handler; it notes what happened, under
  * the partition's lock, and a flusher or the supervisor tells it after letting
  * go, as events and as lines of the log. A partition that has news is due at
  * once (partition_deadline), so that they come wherever they were noted.
@@ -19,7 +19,8 @@ struct partition;
 
 struct news_item {
 	databuffer_event event;
-	bool alone; /* of a late flush: the partition cannot go on without it */
+	bool alone;        /* of a late flush: the partition cannot go on without it */
+	unsigned failures; /* of a breaker that opens: so many in a row */
 };
 
 struct news {

@@ -63,6 +63,8 @@
 	  "attempts after which a batch that fails for now is given up; 0: never")                    \
 	X(retry_for, NUMBER, "ms", 0, 0, OPTIONS_YEAR, NULL,                                          \
 	  "time since its first failed attempt after which a batch is given up; 0: never")            \
+	X(breaker_failures, NUMBER, "", 0, 0, INT32_MAX, NULL,                                        \
+	  "failures in a row after which only one batch is tried per backoff; 0: never")              \
 	X(seed, NUMBER, "", 0, 0, INT64_MAX, NULL,                                                    \
 	  "where the jitter's random numbers begin; 0: elsewhere every time")                         \
 	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 2, "threads|manual|processes",                  \

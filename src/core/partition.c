@@ -58,6 +58,7 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->batches = partition->attempts = partition->failures = 0;
 	partition->rejects = partition->too_large = partition->timeouts = partition->worker_deaths = 0;
 	partition->fit = (struct fit){ 0 };
+	partition->breaker = (struct breaker){ 0 };
 	partition->last_status = 0;
 	partition->news.count = 0;
 	init_state(partition, now_ns);
@@ -190,7 +191,7 @@ static int64_t until_ms(int64_t deadline_ns, int64_t now_ns)
 void partition_read_info(struct partition *partition, databuffer_partition_info *info, int64_t now_ns)
 {
 	const struct list *waiting = list_first(&partition->queue), *node;
-	bool backing_off = waiting && SEGMENT_OF(waiting)->not_before_ns > now_ns;
+	int64_t retry_ns = waiting ? flight_next(partition) : INT64_MIN;
 	const struct segment *oldest = waiting ? SEGMENT_OF(waiting) : NULL;
 	unsigned failed = 0, late = 0;
 	LIST_FOREACH(node, &partition->flying)
@@ -216,9 +217,11 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 		.stuck = late,
 		.queued = partition->queued,
 		.attempt = failed,
+		.failures = partition->breaker.failures,
+		.breaker_open = partition->breaker.open,
 		.last_status = partition->last_status,
 		.next_flush_ms = until_ms(partition_next_cut(partition, now_ns), now_ns),
-		.next_retry_ms = backing_off ? until_ms(SEGMENT_OF(waiting)->not_before_ns, now_ns) : -1,
+		.next_retry_ms = retry_ns > now_ns ? until_ms(retry_ns, now_ns) : -1,
 	};
 }
 

@@ -29,6 +29,7 @@
 
 #include "base/list.h"
 #include "base/rng.h"
+#include "core/breaker.h"
 #include "core/fit.h"
 #include "core/news.h"
 #include "core/segment.h"
@@ -65,6 +66,7 @@ struct partition {
 	uint32_t flush_size;   /* the capacity of the next segment to open */
 	uint64_t waiting_items, waiting_bytes; /* in queue and flying, but for the stuck */
 	struct fit fit;        /* how much the sink takes at once */
+	struct breaker breaker;
 
 	int64_t used_ns;       /* when a batch was last begun or done */
 	bool gave_back;        /* free segments have no memory of the system's */

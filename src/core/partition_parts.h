@@ -63,8 +63,12 @@ unsigned cut_advance(struct partition *partition, int64_t now_ns);
 
 /* --- flight.c ----------------------------------------------------------------------- */
 
-/* Whether one more handler may run. */
-bool flight_has_slot(const struct partition *partition);
+/* From when on one more handler may run, as far as that does not depend on the
+ * batch; PORT_NEVER: not before another has answered. */
+int64_t flight_opens(const struct partition *partition);
+
+/* From when on the oldest batch that waits may go; PORT_NEVER also without one. */
+int64_t flight_next(const struct partition *partition);
 
 /* --- retry.c ------------------------------------------------------------------------ */
 

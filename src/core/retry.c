@@ -26,8 +26,12 @@ static int64_t draw_backoff(struct partition *partition, unsigned attempt)
 
 int64_t retry_at(struct partition *partition, const struct databuffer_batch *batch, int64_t now_ns)
 {
-	int64_t at = port_deadline_ns(now_ns, draw_backoff(partition, batch->attempt));
-	if (partition->options->retry_for == 0)
+	const struct breaker *breaker = &partition->breaker;
+	/* Probes are not always of one batch: the backoff between them goes by what
+	 * the partition has been through. */
+	unsigned failures = breaker->open && breaker->failures > batch->attempt ? breaker->failures : batch->attempt;
+	int64_t at = port_deadline_ns(now_ns, draw_backoff(partition, failures));
+	if (partition->options->retry_for == 0 || !batch->failing)
 		return at;
 	/* The last attempt is made when the time is up, however long the backoff. */
 	int64_t last = batch->failing_since_ns + retry_for_ns(partition->options);
@@ -39,8 +43,10 @@ bool retry_is_over(struct partition *partition, struct databuffer_batch *batch, 
 {
 	const databuffer_options *o = partition->options;
 	const char *sentence = databuffer_strerror(answer);
-	if (batch->attempt == 1)
+	if (!batch->failing) {
+		batch->failing = true;
 		batch->failing_since_ns = now_ns;
+	}
 	int64_t failing_ns = now_ns - batch->failing_since_ns;
 	if (batch->from < batch->spent_end)
 		snprintf(reason->text, sizeof(reason->text), "given up with its batch, and failed alone too (%d: %s)",
