@@ -97,6 +97,16 @@ void port_yield(unsigned round)
 	world_yield();
 }
 
+bool port_watch(const _Atomic uint32_t *word, uint32_t expected)
+{
+	for (uint64_t rounds = world_draw(3); rounds > 0; rounds--) {
+		if (atomic_load_explicit(word, memory_order_acquire) != expected)
+			return true;
+		world_yield();
+	}
+	return false;
+}
+
 bool port_thread_start(void (*run)(void *), void *arg, const char *name)
 {
 	return !fails(temper.thread_permille, "no thread") && world_start(run, arg, name);
@@ -119,6 +129,18 @@ void port_unmap(void *base, size_t size)
 	if (munmap(base, size) != 0)
 		world_fail("%zu bytes are unmapped that were not mapped", size);
 	mapped_bytes -= size;
+}
+
+/* A hint, which this system does not take. */
+void port_populate(void *base, size_t size)
+{
+	(void)base, (void)size;
+}
+
+void port_give_back(void *base, size_t size)
+{
+	if (madvise(base, size, MADV_DONTNEED) != 0)
+		world_fail("%zu bytes are given back that are not whole pages of a map", size);
 }
 
 bool port_has_barrier(void)
