@@ -442,6 +442,8 @@ typedef struct databuffer_options {
 	int64_t retry_limit;     /* attempts, then a transient failure is permanent; 0: no end */
 	int64_t retry_for;       /* ms from the first failed attempt, then likewise; 0: no end */
 	int64_t breaker_failures;/* in a row, then a partition tries one batch per backoff; 0: never */
+	int64_t rate_limit;      /* items given in a second, over all partitions; 0: any */
+	int64_t rate_limit_flushes; /* and flushes; 0: any */
 	int64_t seed;            /* of the jitter; 0: another every time */
 	int64_t flusher;         /* a databuffer_flusher */
 
@@ -685,6 +687,7 @@ typedef struct databuffer_partition_info {
 	int last_status;        /* what the last handler answered */
 	int64_t next_flush_ms;  /* until the cut by time; -1: none by time */
 	int64_t next_retry_ms;  /* until the backoff ends; -1: none */
+	int64_t rate_wait_ms;   /* until the rate limit lets the oldest batch go; -1: it holds up none */
 	/* DATABUFFER_PROCESSES; the last four are of the buffer as a whole. */
 	int worker_pid;           /* the worker that flushes now, of several one; 0: none */
 	int fork_server_pid;      /* 0: there is none at the moment */
@@ -764,7 +767,8 @@ DATABUFFER_API int databuffer_check(databuffer *buf);
 	X(BREAKER_OPEN, 128, "a partition's flushes have failed breaker_failures times in a row") \
 	X(BREAKER_CLOSE, 256, "a partition's sink has answered again")        \
 	X(PRESSURE_HIGH, 512, "the held bytes have reached pressure_high")    \
-	X(PRESSURE_LOW, 1024, "the held bytes have sunk to pressure_low again")
+	X(PRESSURE_LOW, 1024, "the held bytes have sunk to pressure_low again") \
+	X(RATE_LIMITED, 2048, "a batch is ready, and waits for the rate limit")
 
 typedef enum databuffer_event_kind {
 #define DATABUFFER_EVENT_ENUM(name, bit, text) DATABUFFER_##name = (bit),
@@ -783,7 +787,8 @@ typedef struct databuffer_event {
 	size_t bytes;               /* of these; of a pressure event, all that are held */
 	databuffer_trigger trigger; /* of a flush */
 	unsigned attempt;           /* of a flush: 1 the first time */
-	int64_t duration_ns;        /* of the call; 0 at its start; of BREAKER_CLOSE, how long it was open */
+	int64_t duration_ns;        /* of the call; 0 at its start; of BREAKER_CLOSE, how long
+	                             * it was open; of RATE_LIMITED, how long it will wait */
 	int64_t system_time_ns;     /* since 1970, UTC */
 	int status;                 /* 0, or what failed: an error, or the handler's answer */
 } databuffer_event;

@@ -247,7 +247,7 @@ void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns)
 
 void batch_limit(struct databuffer_batch *batch, uint32_t most)
 {
-	if (batch->attempt == 0 && batch->to - batch->from > most)
+	if (most > 0 && batch->attempt == 0 && batch->to - batch->from > most)
 		batch->to = batch->from + most;
 }
 

@@ -76,7 +76,8 @@ void batch_init(struct databuffer_batch *batch, struct segment *segment, uint32_
 /* Readies it for a call of the handler, and cleans up after the call's verdict
  * has been carried out. */
 void batch_begin(struct databuffer_batch *batch, int64_t deadline_ns);
-/* Before that: items that were not given yet go at most `most` at once. */
+/* Before that: items that were not given yet go at most `most` at once; 0: any
+ * number. */
 void batch_limit(struct databuffer_batch *batch, uint32_t most);
 void batch_finish(struct databuffer_batch *batch);
 

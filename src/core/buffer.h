@@ -48,6 +48,7 @@ struct databuffer {
 	struct partition *partitions;
 	unsigned partition_count;
 	struct crew *crew;          /* who runs the handlers; NULL: any thread */
+	struct pace pace;
 	bool fenced;
 
 	pthread_mutex_t times_lock;

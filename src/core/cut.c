@@ -191,6 +191,7 @@ static unsigned cut_if_due(struct partition *partition, int64_t now_ns)
 unsigned cut_advance(struct partition *partition, int64_t now_ns)
 {
 	unsigned todo = cut_if_due(partition, now_ns);
+	flight_book(partition, now_ns);
 	return partition_is_ready(partition, now_ns) ? TODO_FLUSH | todo : todo;
 }
 

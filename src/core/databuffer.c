@@ -149,6 +149,7 @@ static int init_partitions(struct databuffer *buf, int64_t now_ns)
 		                        buf->fenced, now_ns);
 		if (rc != 0)
 			return rc;
+		buf->partitions[i].pace = &buf->pace;
 	}
 	return 0;
 }
@@ -172,6 +173,7 @@ static struct databuffer *create(const databuffer_options *options)
 	buf->fenced = !port_has_barrier();
 	pthread_mutex_init(&buf->times_lock, NULL);
 	histogram_init(&buf->flush_times);
+	pace_init(&buf->pace);
 	list_init(&buf->link);
 	list_init(&buf->producers);
 	atomic_init(&buf->users, 1);
@@ -351,6 +353,7 @@ void buffer_reset(struct databuffer *buf)
 	crew_reset(buf->crew);
 	histogram_init(&buf->flush_times);
 	pressure_reset(buf);
+	pace_init(&buf->pace);
 	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->room_waiters, 0, memory_order_relaxed);

@@ -25,15 +25,27 @@ int64_t flight_opens(const struct partition *partition)
 	return partition->in_flight > 0 ? PORT_NEVER : partition->breaker.until_ns;
 }
 
-int64_t flight_next(const struct partition *partition)
+/* But for the rate limit. */
+static int64_t next_unpaced(const struct partition *partition)
 {
 	const struct list *first = list_first(&partition->queue);
 	return first ? later(flight_opens(partition), SEGMENT_OF(first)->not_before_ns) : PORT_NEVER;
 }
 
+int64_t flight_next(const struct partition *partition)
+{
+	int64_t next = next_unpaced(partition);
+	return partition->booked ? later(next, partition->booked_ns) : next;
+}
+
 bool partition_is_ready(const struct partition *partition, int64_t now_ns)
 {
-	return flight_next(partition) <= now_ns;
+	return flight_next(partition) <= now_ns && (partition->booked || !pace_limits(partition->options));
+}
+
+bool flight_is_paced(const struct partition *partition, int64_t now_ns)
+{
+	return partition->booked && partition->booked_ns > now_ns && next_unpaced(partition) <= now_ns;
 }
 
 /* 2^48 batches of one partition are 89 years of them at 100,000 a second. */
@@ -54,12 +66,16 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 	partition->in_flight++;
 	partition->attempts++;
 	segment->started_ns = now_ns;
-	if (partition->fit.bound > 0)
-		batch_limit(&segment->batch, partition->fit.bound);
+	batch_limit(&segment->batch, partition->fit.bound);
+	if (partition->booked)
+		pace_correct(partition->pace, partition->options, partition->booked_items,
+		             segment->batch.to - segment->batch.from);
+	partition->booked = false;
 	if (segment->batch.id == 0)
 		segment->batch.id = next_batch_id(partition);
 	int64_t timeout = partition->options->flush_timeout;
 	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
+	flight_book(partition, now_ns); /* where more than one may fly */
 	return segment;
 }
 
@@ -89,6 +105,24 @@ static struct news_item *add_news(struct partition *partition, const struct segm
 	item->event.duration_ns = now_ns - segment->started_ns;
 	item->event.status = status;
 	return item;
+}
+
+/* --- The rate limit ------------------------------------------------------------------------ */
+
+void flight_book(struct partition *partition, int64_t now_ns)
+{
+	if (!pace_limits(partition->options) || partition->booked || next_unpaced(partition) > now_ns)
+		return;
+	struct segment *segment = SEGMENT_OF(list_first(&partition->queue));
+	batch_limit(&segment->batch, partition->fit.bound);
+	partition->booked = true;
+	partition->booked_items = segment->batch.to - segment->batch.from;
+	partition->booked_ns = pace_book(partition->pace, partition->options, partition->booked_items, now_ns);
+	if (partition->booked_ns > now_ns && news_is_heard(DATABUFFER_RATE_LIMITED)) {
+		databuffer_event *event = &add_news(partition, segment, DATABUFFER_RATE_LIMITED, now_ns, 0)->event;
+		event->attempt++; /* which is yet to come */
+		event->duration_ns = partition->booked_ns - now_ns;
+	}
 }
 
 /* --- Judging ----------------------------------------------------------------------------- */

@@ -18,6 +18,11 @@ struct news_item *news_add(struct partition *partition, databuffer_event_kind ki
 	return item;
 }
 
+bool news_is_heard(databuffer_event_kind kind)
+{
+	return telemetry_wants(kind);
+}
+
 static void log_late(const struct databuffer *buf, const struct news_item *item)
 {
 	const databuffer_event *event = &item->event;

@@ -31,6 +31,9 @@ struct news {
 /* An item to fill in; without room, the last one, whose event is then lost. */
 struct news_item *news_add(struct partition *partition, databuffer_event_kind kind);
 
+/* Whether anybody listens to events of that kind, for those that are not logged. */
+bool news_is_heard(databuffer_event_kind kind);
+
 /* Lets go of the partition's lock, does what is to be done, and tells. The caller
  * holds a reference to the buffer, and in a child that a handler forked has to
  * see for itself to an end. */

@@ -65,6 +65,10 @@
 	  "time since its first failed attempt after which a batch is given up; 0: never")            \
 	X(breaker_failures, NUMBER, "", 0, 0, INT32_MAX, NULL,                                        \
 	  "failures in a row after which only one batch is tried per backoff; 0: never")              \
+	X(rate_limit, NUMBER, "items", 0, 0, 1000000000, NULL,                                        \
+	  "items that handlers are given in a second, over all partitions; 0: any number")            \
+	X(rate_limit_flushes, NUMBER, "", 0, 0, 1000000000, NULL,                                     \
+	  "flushes in a second, over all partitions; 0: any number")                                  \
 	X(seed, NUMBER, "", 0, 0, INT64_MAX, NULL,                                                    \
 	  "where the jitter's random numbers begin; 0: elsewhere every time")                         \
 	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 2, "threads|manual|processes",                  \

@@ -32,6 +32,7 @@
 #include "core/breaker.h"
 #include "core/fit.h"
 #include "core/news.h"
+#include "core/pace.h"
 #include "core/segment.h"
 #include "store/store.h"
 
@@ -67,6 +68,10 @@ struct partition {
 	uint64_t waiting_items, waiting_bytes; /* in queue and flying, but for the stuck */
 	struct fit fit;        /* how much the sink takes at once */
 	struct breaker breaker;
+	struct pace *pace;     /* the buffer's */
+	bool booked;           /* the next call, with so many items, from then on */
+	uint32_t booked_items;
+	int64_t booked_ns;
 
 	int64_t used_ns;       /* when a batch was last begun or done */
 	bool gave_back;        /* free segments have no memory of the system's */

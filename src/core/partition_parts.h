@@ -70,6 +70,13 @@ int64_t flight_opens(const struct partition *partition);
 /* From when on the oldest batch that waits may go; PORT_NEVER also without one. */
 int64_t flight_next(const struct partition *partition);
 
+/* Books the call of that batch, if there is a rate limit and nothing else that it
+ * waits for. */
+void flight_book(struct partition *partition, int64_t now_ns);
+
+/* Whether the rate limit, and only that, holds up a batch. */
+bool flight_is_paced(const struct partition *partition, int64_t now_ns);
+
 /* --- retry.c ------------------------------------------------------------------------ */
 
 struct retry_reason {

@@ -44,6 +44,7 @@ static inline databuffer_options options(void)
 struct bench {
 	databuffer_options options;
 	struct partition partition;
+	struct pace pace;
 	struct lane lane;
 	int64_t now;
 	uint32_t next_value;
@@ -54,6 +55,8 @@ static inline void begin(struct bench *bench, const databuffer_options *o)
 	memset(bench, 0, sizeof(*bench));
 	bench->options = *o;
 	assert_int_equal(partition_init(&bench->partition, NULL, 3, "bench", &bench->options, 1, true, 0), 0);
+	pace_init(&bench->pace);
+	bench->partition.pace = &bench->pace;
 	lane_init(&bench->lane, &bench->partition, &bench->lane, true);
 }
 
