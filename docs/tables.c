@@ -73,7 +73,7 @@ static void options(void)
 		print_default(option);
 		printf("; range: ");
 		print_range(option);
-		printf(".\n");
+		printf("%s.\n", option->live ? "; live" : "");
 	}
 }
 

@@ -59,7 +59,8 @@
  *
  *      Beside each other, any threads, no locks of yours needed:
  *          insert*  reserve/commit/abort  flush  sync_flush  dump  size  info
- *          stats  check  pressure  find  telemetry_attach/detach
+ *          stats  check  pressure  reconfigure  options_of  find
+ *          telemetry_attach/detach
  *      A slot belongs to the thread that reserved it until commit or abort.
  *      A batch belongs to the handler call that it was given to.
  *      start: any thread; the handle is yours to share once it has returned.
@@ -455,7 +456,7 @@ typedef struct databuffer_options {
 	databuffer_pressure_fn *handle_pressure; /* told at pressure_high and pressure_low; or NULL */
 	databuffer_log_fn *handle_log;     /* NULL: standard error */
 
-	/* Where databuffer_start and databuffer_options_set write the sentence
+	/* Where databuffer_start, _reconfigure and _options_set write the sentence
 	 * when they refuse; NULL: it goes to handle_log. */
 	char *error;
 	size_t error_size;
@@ -503,6 +504,7 @@ typedef enum databuffer_option_type {
 typedef struct databuffer_option {
 	const char *name;
 	databuffer_option_type type;
+	int live;            /* 1: databuffer_reconfigure may change it */
 	const char *unit;    /* "items", "bytes", "ms", or "" */
 	int64_t initial;     /* the default */
 	int64_t min, max;    /* the range, both ends allowed */
@@ -532,6 +534,25 @@ DATABUFFER_API int databuffer_start(databuffer **buf, const databuffer_options *
  * an empty batch, or handle_dead. It touches nothing of the library's that is
  * not there, but it has its `flush_meta`. */
 DATABUFFER_API int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms);
+
+/* Changes the options of a running buffer, beside inserts and flushes on any
+ * threads. `options` is a whole set, as for databuffer_start; what is not `live` in
+ * the table has to be as it is. All or nothing: DATABUFFER_EINVAL with a sentence
+ * (see `error`) for a value that is refused or an option that cannot change while
+ * the buffer runs, DATABUFFER_ENOMEM without the memory that larger batches need,
+ * DATABUFFER_ESTOPPED; and then nothing has changed.
+ *
+ * From when it has returned, what is inserted is cut and flushed by the new options.
+ * An open batch that has reached the new flush size is cut. One that is cut already
+ * stays as it is. The time of the next cut is drawn anew, from the last cut on.
+ * Attempts that run keep their deadline and waits theirs; no backoff ends later
+ * than retry_max from now. */
+DATABUFFER_API int databuffer_reconfigure(databuffer *buf, const databuffer_options *options);
+
+/* The options that a buffer runs with, into a struct of databuffer_options_init.
+ * `name` is the buffer's own and lives as long as it; `error` is NULL. 0,
+ * DATABUFFER_EINVAL or DATABUFFER_ESTOPPED. */
+DATABUFFER_API int databuffer_options_of(databuffer *buf, databuffer_options *options);
 
 /* The running buffer of that name, or NULL. Borrowed: it lives until its owner
  * stops it. */

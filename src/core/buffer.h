@@ -44,7 +44,8 @@ struct databuffer {
 	_Atomic uint32_t settled;
 	_Atomic uint32_t settled_waiters;
 
-	databuffer_options options; /* complete; name is ours */
+	databuffer_options options; /* complete; name is ours; what is live changes under all partitions' locks */
+	_Atomic int64_t max_size, timeout, flush_timeout; /* of these, for who has no lock */
 	struct partition *partitions;
 	unsigned partition_count;
 	struct crew *crew;          /* who runs the handlers; NULL: any thread */
@@ -89,6 +90,11 @@ int64_t buffer_now_ns(const struct databuffer *buf);
 /* A call's deadline, on the system's clock also in a manual buffer: negative
  * means the `timeout` option. */
 int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms);
+
+/* --- Options ---------------------------------------------------------------------- */
+
+/* Copies those that are read without a lock. */
+void buffer_publish_options(struct databuffer *buf);
 
 /* databuffer_work by who is inside, who has to guard_leave in the end: a handler
  * may have left the thread. */

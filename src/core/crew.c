@@ -230,7 +230,7 @@ static void stand_in_line(struct crew *crew, struct partition *partition, bool f
 
 int64_t crew_patience_ns(const struct crew *crew, int64_t now_ns)
 {
-	int64_t timeout = crew->buf->options.flush_timeout;
+	int64_t timeout = atomic_load_explicit(&crew->buf->flush_timeout, memory_order_relaxed);
 	return port_deadline_ns(now_ns, timeout > 0 ? timeout : PATIENCE_MS);
 }
 

@@ -15,6 +15,7 @@ int64_t cut_draw(struct partition *partition, int64_t base, int64_t jitter)
 static int64_t draw_cut(struct partition *partition, int64_t from_ns)
 {
 	const databuffer_options *o = partition->options;
+	partition->cut_from_ns = from_ns;
 	if (o->flush_interval == 0)
 		return PORT_NEVER;
 	return port_deadline_ns(from_ns, cut_draw(partition, o->flush_interval, o->flush_jitter));
@@ -59,6 +60,7 @@ void partition_shift_time(struct partition *partition, int64_t by_ns)
 	partition->used_ns += by_ns;
 	if (partition->next_cut_ns != PORT_NEVER)
 		partition->next_cut_ns += by_ns;
+	partition->cut_from_ns += by_ns;
 }
 
 /* --- The bound -------------------------------------------------------------------------- */
@@ -224,7 +226,7 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
                                     const struct lease_request *request, bool recall, int64_t now_ns,
                                     unsigned *todo)
 {
-	while (!partition->stopping) {
+	while (!partition->stopping && request->n <= (uint64_t)partition->options->max_size) {
 		if (!partition->open) {
 			if (room_for_items(partition) < request->n ||
 			    room_for_bytes(partition) < request->payload || !supply_has_free(partition))
@@ -262,6 +264,47 @@ unsigned partition_filled(struct partition *partition, int64_t now_ns)
 		return 0;
 	cut(partition, trigger, now_ns);
 	return cut_advance(partition, now_ns);
+}
+
+/* --- Other options -------------------------------------------------------------------------- */
+
+/* The open batch is cut if it has reached its new size. It does not grow beyond the
+ * memory that it has. */
+static void resize_open(struct partition *partition, int64_t now_ns)
+{
+	struct segment *open = partition->open;
+	partition->flush_size = draw_flush_size(partition);
+	if (!open)
+		return;
+	segment_recall(open);
+	uint32_t size = draw_flush_size(partition);
+	if (open->leased >= size)
+		cut(partition, DATABUFFER_TRIGGER_SIZE, now_ns);
+	else
+		open->capacity = size < open->slots ? size : open->slots;
+}
+
+/* No backoff ends later than it could have been drawn now. */
+static void shorten_backoffs(struct partition *partition, int64_t now_ns)
+{
+	struct list *node;
+	int64_t latest = port_deadline_ns(now_ns, partition->options->retry_max);
+	LIST_FOREACH(node, &partition->queue)
+		if (SEGMENT_OF(node)->not_before_ns > latest)
+			SEGMENT_OF(node)->not_before_ns = latest;
+}
+
+unsigned partition_reconfigure(struct partition *partition, const databuffer_options *before, int64_t now_ns)
+{
+	const databuffer_options *o = partition->options;
+	if (partition->stopping)
+		return 0;
+	if (o->max_size != before->max_size || o->max_size_jitter != before->max_size_jitter)
+		resize_open(partition, now_ns);
+	if (o->flush_interval != before->flush_interval || o->flush_jitter != before->flush_jitter)
+		partition->next_cut_ns = draw_cut(partition, partition->cut_from_ns);
+	shorten_backoffs(partition, now_ns);
+	return cut_advance(partition, now_ns) | TODO_ROOM;
 }
 
 /* --- Being asked --------------------------------------------------------------------------- */

@@ -85,7 +85,16 @@ int64_t buffer_now_ns(const struct databuffer *buf)
 
 int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms)
 {
-	return port_deadline_ns(port_now_ns(), timeout_ms < 0 ? buf->options.timeout : timeout_ms);
+	if (timeout_ms < 0)
+		timeout_ms = atomic_load_explicit(&buf->timeout, memory_order_relaxed);
+	return port_deadline_ns(port_now_ns(), timeout_ms);
+}
+
+void buffer_publish_options(struct databuffer *buf)
+{
+	atomic_store_explicit(&buf->max_size, buf->options.max_size, memory_order_relaxed);
+	atomic_store_explicit(&buf->timeout, buf->options.timeout, memory_order_relaxed);
+	atomic_store_explicit(&buf->flush_timeout, buf->options.flush_timeout, memory_order_relaxed);
 }
 
 /* --- Waiting ------------------------------------------------------------------------------- */
@@ -161,7 +170,9 @@ static struct databuffer *create(const databuffer_options *options)
 		return NULL;
 	buf->options = *options;
 	buf->options.error = NULL; /* the caller's memory, for the time of the call */
+	buf->options.error_size = 0;
 	buf->options.name = options->name ? strdup(options->name) : NULL;
+	buffer_publish_options(buf);
 	void *partitions = NULL;
 	size_t size = (size_t)options->partitions * sizeof(struct partition);
 	if ((options->name && !buf->options.name) || posix_memalign(&partitions, PORT_CACHE_LINE, size) != 0) {

@@ -79,6 +79,12 @@ static struct lane *put_anywhere(struct producer *producer, const struct lease_r
 	return NULL;
 }
 
+/* Batches have become smaller than what was to go into one. */
+static bool is_outgrown(const struct databuffer *buf, const struct lease_request *request)
+{
+	return request->n > (uint64_t)atomic_load_explicit(&buf->max_size, memory_order_relaxed);
+}
+
 /* --- Without room ---------------------------------------------------------------------------- */
 
 static int refuse(struct databuffer *buf, int rc)
@@ -116,6 +122,8 @@ static int overflow(struct producer *producer, struct lane **lane, const struct 
 	struct lane *place = *lane ? *lane : producer_cursor(producer);
 	bool done = drops && buf->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST &&
 	            put_over_oldest(producer, place, request, data, hold);
+	if (!done && is_outgrown(buf, request))
+		return INSERT_OUTGROWN;
 	if (!done && (!drops || hold))
 		return refuse(buf, DATABUFFER_EFULL);
 	if (!done) {
@@ -147,6 +155,8 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
 		} else if ((*lane = put_anywhere(producer, request, data, hold, room)) != NULL) {
 			return 0;
 		}
+		if (is_outgrown(buf, request))
+			return INSERT_OUTGROWN;
 		if (buf->options.overflow != DATABUFFER_OVERFLOW_BLOCK)
 			return overflow(producer, lane, request, data, hold);
 		if (deadline->timeout_ms != 0 && deadline->ns == 0)
@@ -206,8 +216,9 @@ static struct lease_request next_piece(const struct databuffer *buf, const struc
 {
 	struct lease_request request = { .item_size = (uint32_t)insertion->item_size };
 	size_t most = insertion->n - first;
-	if (most > (size_t)buf->options.max_size)
-		most = (size_t)buf->options.max_size;
+	size_t batch = (size_t)atomic_load_explicit(&buf->max_size, memory_order_relaxed);
+	if (most > batch)
+		most = batch;
 	uint64_t max = (uint64_t)buf->options.max_bytes;
 	while (request.n < most && request.payload + length(insertion, first + request.n) <= max)
 		request.payload += length(insertion, first + request.n++);
@@ -247,6 +258,8 @@ static size_t insert_pieces(struct databuffer *buf, struct insertion *insertion,
 		const char *data = insertion->data ? insertion->data + done * insertion->item_size : "";
 		/* The first piece chooses the partition, the others follow it. */
 		*rc = insert_waiting(producer, &lane, &request, data, NULL, &insertion->deadline);
+		if (*rc == INSERT_OUTGROWN)
+			continue;
 		if (*rc != 0)
 			break;
 		done += request.n;

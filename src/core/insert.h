@@ -12,10 +12,14 @@ struct insert_deadline {
 	bool waited;        /* counted among those that did */
 };
 
+/* Not inserted: databuffer_reconfigure has made batches smaller than the request. */
+#define INSERT_OUTGROWN 1
+
 /* Puts the request into *lane's partition, or, that being NULL, into the next
  * that takes it, and waits for room; *lane is then where it went. With `hold`,
- * reserves instead. 0, DATABUFFER_ETIMEDOUT, DATABUFFER_EFULL or
- * DATABUFFER_ESTOPPED. The caller is inside. */
+ * reserves instead. 0, DATABUFFER_ETIMEDOUT, DATABUFFER_EFULL,
+ * DATABUFFER_ESTOPPED or, for more than one item, INSERT_OUTGROWN. The caller is
+ * inside. */
 int insert_waiting(struct producer *producer, struct lane **lane, const struct lease_request *request,
                    const void *data, struct hold *hold, struct insert_deadline *deadline);
 

@@ -18,82 +18,87 @@
 #define OPTIONS_PRESSURE INT64_C(1125899906842624) /* a pebibyte: more than any buffer holds */
 #define OPTIONS_YEAR INT64_C(31536000000) /* in ms: the longest of all times */
 
-/* X(field, type, unit, default, least, most, choices, help); of a text, least
- * and most are its bytes. */
+/* Whether databuffer_reconfigure may change it. Who reads a live one holds the lock
+ * of a partition; or reads a copy of it (buffer.h). */
+enum { OPTIONS_FIXED, OPTIONS_LIVE };
+
+/* X(field, type, FIXED or LIVE, unit, default, least, most, choices, help); of a
+ * text, least and most are its bytes. */
 #define OPTIONS_TABLE(X)                                                                              \
-	X(name, TEXT, "", 0, 1, 255, NULL,                                                            \
+	X(name, TEXT, FIXED, "", 0, 1, 255, NULL,                                                     \
 	  "what the buffer is found by, unique in the process")                                       \
-	X(partitions, NUMBER, "", 1, 1, 1024, NULL,                                                   \
+	X(partitions, NUMBER, FIXED, "", 1, 1, 1024, NULL,                                            \
 	  "parts that fill and flush apart from each other")                                          \
-	X(max_size, NUMBER, "items", 5000, 1, OPTIONS_MAX_SIZE, NULL,                                 \
+	X(max_size, NUMBER, LIVE, "items", 5000, 1, OPTIONS_MAX_SIZE, NULL,                           \
 	  "flush a partition when it holds so many items")                                            \
-	X(max_size_jitter, NUMBER, "items", 0, 0, OPTIONS_MAX_SIZE - 1, NULL,                         \
+	X(max_size_jitter, NUMBER, LIVE, "items", 0, 0, OPTIONS_MAX_SIZE - 1, NULL,                   \
 	  "up to so many items more, drawn anew for every batch")                                     \
-	X(max_bytes, NUMBER, "bytes", 8388608, 1, 1073741824, NULL,                                   \
+	X(max_bytes, NUMBER, FIXED, "bytes", 8388608, 1, 1073741824, NULL,                            \
 	  "flush a partition when it holds so many bytes; also the largest item")                     \
-	X(max_in_flight, NUMBER, "", 1, 1, 64, NULL,                                                  \
+	X(max_in_flight, NUMBER, FIXED, "", 1, 1, 64, NULL,                                           \
 	  "flushes of a partition at one time; above 1, batches may overtake each other")             \
-	X(max_queued, NUMBER, "", 0, 0, 1024, NULL,                                                   \
+	X(max_queued, NUMBER, FIXED, "", 0, 0, 1024, NULL,                                            \
 	  "full batches that a partition keeps waiting before inserts wait")                          \
-	X(max_stuck, NUMBER, "", 2, 0, 64, NULL,                                                      \
+	X(max_stuck, NUMBER, FIXED, "", 2, 0, 64, NULL,                                               \
 	  "late flushes that a partition goes on without, with other memory")                         \
-	X(idle_memory, NUMBER, "ms", 10000, 0, OPTIONS_YEAR, NULL,                                    \
+	X(idle_memory, NUMBER, LIVE, "ms", 10000, 0, OPTIONS_YEAR, NULL,                              \
 	  "time without a batch after which memory goes back to the system; 0: never")                \
-	X(flush_interval, NUMBER, "ms", 10000, 0, OPTIONS_YEAR, NULL,                                 \
+	X(flush_interval, NUMBER, LIVE, "ms", 10000, 0, OPTIONS_YEAR, NULL,                           \
 	  "flush a partition so long after its last flush; 0: never by time")                         \
-	X(flush_jitter, NUMBER, "ms", 2000, 0, OPTIONS_YEAR, NULL,                                    \
+	X(flush_jitter, NUMBER, LIVE, "ms", 2000, 0, OPTIONS_YEAR, NULL,                              \
 	  "up to so much later, drawn anew for every interval")                                       \
-	X(flush_timeout, NUMBER, "ms", 60000, 0, OPTIONS_YEAR, NULL,                                  \
-	  "a flush that takes longer is late, and the partition goes on without it; 0: any time")                  \
-	X(flush_empty, FLAG, "", 0, 0, 1, NULL,                                                       \
+	X(flush_timeout, NUMBER, LIVE, "ms", 60000, 0, OPTIONS_YEAR, NULL,                            \
+	  "a flush that takes longer is late, and the partition goes on without it; 0: any time")     \
+	X(flush_empty, FLAG, FIXED, "", 0, 0, 1, NULL,                                                \
 	  "call the handler at each interval even if there is nothing to flush")                      \
-	X(timeout, NUMBER, "ms", 5000, 0, OPTIONS_YEAR, NULL,                                         \
+	X(timeout, NUMBER, LIVE, "ms", 5000, 0, OPTIONS_YEAR, NULL,                                   \
 	  "how long an insert waits for room; 0: not at all")                                         \
-	X(overflow, CHOICE, "", DATABUFFER_OVERFLOW_BLOCK, 0, 3, "block|fail|drop_newest|drop_oldest", \
+	X(overflow, CHOICE, FIXED, "", DATABUFFER_OVERFLOW_BLOCK, 0, 3, "block|fail|drop_newest|drop_oldest", \
 	  "what an insert does without room: wait, fail, or give up its own items or the oldest")     \
-	X(pressure_high, NUMBER, "bytes", 0, 0, OPTIONS_PRESSURE, NULL,                               \
+	X(pressure_high, NUMBER, FIXED, "bytes", 0, 0, OPTIONS_PRESSURE, NULL,                        \
 	  "tell handle_pressure when the buffer holds so many bytes; 0: never")                       \
-	X(pressure_low, NUMBER, "bytes", 0, 0, OPTIONS_PRESSURE - 1, NULL,                            \
+	X(pressure_low, NUMBER, FIXED, "bytes", 0, 0, OPTIONS_PRESSURE - 1, NULL,                     \
 	  "after that, tell it when no more than so many are left")                                   \
-	X(retry_min, NUMBER, "ms", 100, 1, OPTIONS_YEAR, NULL,                                        \
+	X(retry_min, NUMBER, LIVE, "ms", 100, 1, OPTIONS_YEAR, NULL,                                  \
 	  "wait before a failed batch is tried a second time, at least")                              \
-	X(retry_max, NUMBER, "ms", 30000, 1, OPTIONS_YEAR, NULL,                                      \
+	X(retry_max, NUMBER, LIVE, "ms", 30000, 1, OPTIONS_YEAR, NULL,                                \
 	  "wait between two tries of a batch, at most")                                               \
-	X(retry_limit, NUMBER, "", 0, 0, INT32_MAX, NULL,                                             \
+	X(retry_limit, NUMBER, LIVE, "", 0, 0, INT32_MAX, NULL,                                       \
 	  "attempts after which a batch that fails for now is given up; 0: never")                    \
-	X(retry_for, NUMBER, "ms", 0, 0, OPTIONS_YEAR, NULL,                                          \
+	X(retry_for, NUMBER, LIVE, "ms", 0, 0, OPTIONS_YEAR, NULL,                                    \
 	  "time since its first failed attempt after which a batch is given up; 0: never")            \
-	X(breaker_failures, NUMBER, "", 0, 0, INT32_MAX, NULL,                                        \
+	X(breaker_failures, NUMBER, LIVE, "", 0, 0, INT32_MAX, NULL,                                  \
 	  "failures in a row after which only one batch is tried per backoff; 0: never")              \
-	X(rate_limit, NUMBER, "items", 0, 0, 1000000000, NULL,                                        \
+	X(rate_limit, NUMBER, LIVE, "items", 0, 0, 1000000000, NULL,                                  \
 	  "items that handlers are given in a second, over all partitions; 0: any number")            \
-	X(rate_limit_flushes, NUMBER, "", 0, 0, 1000000000, NULL,                                     \
+	X(rate_limit_flushes, NUMBER, LIVE, "", 0, 0, 1000000000, NULL,                               \
 	  "flushes in a second, over all partitions; 0: any number")                                  \
-	X(seed, NUMBER, "", 0, 0, INT64_MAX, NULL,                                                    \
+	X(seed, NUMBER, FIXED, "", 0, 0, INT64_MAX, NULL,                                             \
 	  "where the jitter's random numbers begin; 0: elsewhere every time")                         \
-	X(flusher, CHOICE, "", DATABUFFER_THREADS, 0, 2, "threads|manual|processes",                  \
+	X(flusher, CHOICE, FIXED, "", DATABUFFER_THREADS, 0, 2, "threads|manual|processes",           \
 	  "who flushes: threads of the library, the program's own loop, or worker processes")         \
-	X(flusher_count, NUMBER, "", 0, 0, 256, NULL,                                                 \
+	X(flusher_count, NUMBER, FIXED, "", 0, 0, 256, NULL,                                          \
 	  "handlers that run at one time; 0: as many as may, of processes 16 at most")                \
-	X(worker_memory_limit, NUMBER, "bytes", 0, 0, INT64_MAX / 2, NULL,                            \
+	X(worker_memory_limit, NUMBER, FIXED, "bytes", 0, 0, INT64_MAX / 2, NULL,                     \
 	  "memory that a worker process may take beyond what it was born with; 0: any")               \
-	X(worker_max_flushes, NUMBER, "", 0, 0, INT64_MAX, NULL,                                      \
+	X(worker_max_flushes, NUMBER, FIXED, "", 0, 0, INT64_MAX, NULL,                               \
 	  "flushes after which a worker process makes way for a fresh one; 0: never")                 \
-	X(kill_limit, NUMBER, "", 2, 1, 1000, NULL,                                                   \
+	X(kill_limit, NUMBER, FIXED, "", 2, 1, 1000, NULL,                                            \
 	  "worker processes that a batch may kill before it counts as rejected")                      \
-	X(max_restarts, NUMBER, "", 100, 0, 10000, NULL,                                              \
+	X(max_restarts, NUMBER, FIXED, "", 100, 0, 10000, NULL,                                       \
 	  "deaths of worker processes in max_restart_period that are made good at once")              \
-	X(max_restart_period, NUMBER, "ms", 5000, 1, OPTIONS_YEAR, NULL,                              \
-	  "time in which deaths of worker processes are counted; after more, restarts wait")       \
-	X(worker_fallback, CHOICE, "", DATABUFFER_FALLBACK_WAIT, 0, 1, "wait|threads",                \
+	X(max_restart_period, NUMBER, FIXED, "ms", 5000, 1, OPTIONS_YEAR, NULL,                       \
+	  "time in which deaths of worker processes are counted; after more, restarts wait")          \
+	X(worker_fallback, CHOICE, FIXED, "", DATABUFFER_FALLBACK_WAIT, 0, 1, "wait|threads",         \
 	  "who flushes when no process can be forked any more: nobody until one can, or threads")
 
 static const struct options_row options_rows[] = {
-#define OPTIONS_ROW(field, kind, unit_, initial_, min_, max_, choices_, help_)                        \
+#define OPTIONS_ROW(field, kind, when, unit_, initial_, min_, max_, choices_, help_)                  \
 	{                                                                                             \
 		.option = {                                                                           \
 			.name = #field,                                                               \
 			.type = DATABUFFER_OPTION_##kind,                                             \
+			.live = OPTIONS_##when,                                                       \
 			.unit = (unit_),                                                              \
 			.initial = (initial_),                                                        \
 			.min = (min_),                                                                \
@@ -112,7 +117,7 @@ static const struct options_row options_rows[] = {
 
 static const databuffer_options options_initial = {
 	.struct_size = sizeof(databuffer_options),
-#define OPTIONS_INITIAL(field, kind, unit_, initial_, min_, max_, choices_, help_) .field = (initial_),
+#define OPTIONS_INITIAL(field, kind, when, unit_, initial_, min_, max_, choices_, help_) .field = (initial_),
 	OPTIONS_TABLE(OPTIONS_INITIAL)
 #undef OPTIONS_INITIAL
 };
@@ -300,4 +305,91 @@ int options_check(const databuffer_options *given, databuffer_options *full)
 	if (rc == 0)
 		*full = copy;
 	return rc;
+}
+
+/* --- The check of a change ------------------------------------------------------ */
+
+#define OPTIONS_POINTER(field) { #field, offsetof(databuffer_options, field) }
+
+/* What has no row, and is fixed. */
+static const struct options_pointer {
+	const char *name;
+	size_t offset;
+} options_pointers[] = {
+	OPTIONS_POINTER(handle_flush), OPTIONS_POINTER(flush_meta), OPTIONS_POINTER(handle_dead),
+	OPTIONS_POINTER(handle_drop),  OPTIONS_POINTER(handle_left), OPTIONS_POINTER(handle_pressure),
+	OPTIONS_POINTER(handle_log),
+};
+
+static bool options_text_differs(const databuffer_options *a, const databuffer_options *b, size_t offset)
+{
+	const char *one, *other;
+
+	memcpy(&one, (const char *)a + offset, sizeof(one));
+	memcpy(&other, (const char *)b + offset, sizeof(other));
+	return one && other ? strcmp(one, other) != 0 : one != other;
+}
+
+static int options_refuse_fixed(const databuffer_options *given, const char *what)
+{
+	options_refuse(given, "%s differs from what the buffer was started with, and cannot change while it runs", what);
+	return DATABUFFER_EINVAL;
+}
+
+static int options_check_fixed(const databuffer_options *given, databuffer_options *full,
+                               databuffer_options *running)
+{
+	for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+		const struct options_row *row = &options_rows[i];
+
+		if (row->option.live)
+			continue;
+		if (row->option.type == DATABUFFER_OPTION_TEXT) {
+			if (options_text_differs(full, running, row->offset))
+				return options_refuse_fixed(given, row->option.name);
+		} else if (*options_number(full, row) != *options_number(running, row)) {
+			options_refuse(given, "%s is %lld, but the buffer runs with %lld, and that cannot change meanwhile",
+			               row->option.name, (long long)*options_number(full, row),
+			               (long long)*options_number(running, row));
+			return DATABUFFER_EINVAL;
+		}
+	}
+	for (size_t i = 0; i < sizeof(options_pointers) / sizeof(options_pointers[0]); i++) {
+		const struct options_pointer *pointer = &options_pointers[i];
+
+		if (memcmp((const char *)full + pointer->offset, (const char *)running + pointer->offset,
+		           sizeof(void *)) != 0)
+			return options_refuse_fixed(given, pointer->name);
+	}
+	return 0;
+}
+
+int options_check_change(const databuffer_options *given, databuffer_options *running, databuffer_options *full)
+{
+	databuffer_options copy;
+	int rc = options_check(given, &copy);
+
+	if (rc == 0)
+		rc = options_check_fixed(given, &copy, running);
+	if (rc == 0)
+		*full = copy;
+	return rc;
+}
+
+void options_change(databuffer_options *running, databuffer_options *full)
+{
+	for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+		const struct options_row *row = &options_rows[i];
+
+		if (row->option.live)
+			*options_number(running, row) = *options_number(full, row);
+	}
+}
+
+void options_give(const databuffer_options *full, databuffer_options *options)
+{
+	size_t size = options->struct_size;
+
+	memcpy(options, full, options_smaller(size, sizeof(*full)));
+	options->struct_size = size;
 }

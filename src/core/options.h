@@ -17,6 +17,8 @@
 #ifndef DATABUFFER_CORE_OPTIONS_H
 #define DATABUFFER_CORE_OPTIONS_H
 
+#include <stdbool.h>
+
 #include <databuffer.h>
 
 /* Checks what a caller gave and writes a complete copy to *full, its struct_size
@@ -24,6 +26,19 @@
  * DATABUFFER_EINVAL, *full then untouched, after options_refuse has given out
  * one sentence that names the option, its value and what would be right. */
 int options_check(const databuffer_options *given, databuffer_options *full);
+
+/* The same for a change of what runs: what is not live has to be as it is. Reads
+ * nothing of `running` that may change. */
+int options_check_change(const databuffer_options *given, databuffer_options *running, databuffer_options *full);
+
+/* Copies the live options. */
+void options_change(databuffer_options *running, databuffer_options *full);
+
+/* Writes as much of complete options as a caller's struct has room for. */
+void options_give(const databuffer_options *full, databuffer_options *options);
+
+/* Whether struct_size is one that a compiler can have made. */
+bool options_size_is_sane(const databuffer_options *given);
 
 /* Gives out the sentence of a refusal: into options->error, cut to error_size,
  * or else to handle_log, or else to standard error. `options` is the caller's,

@@ -20,9 +20,6 @@ struct options_row {
 /* Row i, NULL beyond the last. */
 const struct options_row *options_row_at(size_t i);
 
-/* Whether struct_size is one that a compiler can have made. */
-bool options_size_is_sane(const databuffer_options *given);
-
 /* What a value of this row must be, as the end of a sentence. */
 struct options_range {
 	char text[128];

@@ -51,6 +51,8 @@ struct partition {
 	struct databuffer *buffer;
 
 	struct store store;
+	uint32_t slots;        /* of each segment that has its place in it */
+	struct list outgrown;  /* stores that segments still have to leave */
 	struct segment *segments;
 	unsigned segment_count;
 	struct list substitute_list; /* of segments mapped in place of pinned ones */
@@ -76,6 +78,7 @@ struct partition {
 	int64_t used_ns;       /* when a batch was last begun or done */
 	bool gave_back;        /* free segments have no memory of the system's */
 	int64_t next_cut_ns;   /* by time; PORT_NEVER if there is none */
+	int64_t cut_from_ns;   /* when that time began to run */
 	bool asked;            /* a flush was asked for and could not be cut at once */
 	databuffer_trigger asked_by;
 	bool varied;           /* items of the last batch were of different lengths */
@@ -225,6 +228,25 @@ struct sync_wait {
 
 unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wait, int64_t now_ns);
 void partition_sync_end(struct sync_wait *wait);
+
+/* --- Other options -------------------------------------------------------------------------- */
+
+/* The partition's options have changed, and were `before`; it has the memory for
+ * them. What they say of the open batch, of its time, and of the next attempt holds
+ * from now on. */
+unsigned partition_reconfigure(struct partition *partition, const databuffer_options *before, int64_t now_ns);
+
+/* Memory for larger segments, or what it has replaced. */
+struct supply_growth;
+
+/* Maps memory for all the partition's segments with so many slots each; without its
+ * lock. NULL without memory. */
+struct supply_growth *supply_map(const struct partition *partition, uint32_t slots);
+
+/* Has every segment take its place there when it is next free. Returns what is for
+ * supply_unmap: the memory that nobody uses, or NULL. */
+struct supply_growth *supply_grow(struct partition *partition, struct supply_growth *growth);
+void supply_unmap(struct supply_growth *growth);
 
 /* --- Stopping ------------------------------------------------------------------------------ */
 

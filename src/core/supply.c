@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a partition's segments come from: its store, and, in place of those that
- * are pinned, others mapped on demand. */
+/* Where a partition's segments come from: its store, larger ones that take its
+ * place, and, instead of segments that are pinned, others mapped on demand. */
 #include "core/partition_parts.h"
 
 #include <stdlib.h>
@@ -19,34 +19,50 @@ struct substitute {
 };
 
 /* Workers know no memory but what was there when their fork server was born. So a
- * store that they share has room for as many substitutes as there are segments. */
+ * store that they share has room for as many substitutes as there are segments, and
+ * does not grow. */
 static bool is_shared(const struct partition *partition)
 {
 	return partition->options->flusher == DATABUFFER_PROCESSES;
 }
 
-static size_t footprint(const databuffer_options *o)
+/* A store that all segments have left, or will have. */
+struct supply_growth {
+	struct list link;
+	struct store store;
+	uint32_t slots;
+	unsigned segments; /* that are still in it */
+};
+
+static size_t footprint(const struct partition *partition, uint32_t slots)
 {
-	return segment_footprint((uint32_t)(o->max_size + o->max_size_jitter), (uint32_t)o->max_bytes);
+	return segment_footprint(slots, (uint32_t)partition->options->max_bytes);
 }
 
 static void init_segment(struct partition *partition, struct segment *segment, unsigned char *memory)
 {
-	const databuffer_options *o = partition->options;
-	segment_init(segment, memory, (uint32_t)(o->max_size + o->max_size_jitter), (uint32_t)o->max_bytes,
-	             partition->fenced);
-	list_push_back(&partition->free, &segment->link);
+	segment_init(segment, memory, partition->slots, (uint32_t)partition->options->max_bytes, partition->fenced);
+}
+
+/* Where a segment that is no substitute has its place; NULL for a substitute. */
+static unsigned char *place_of(const struct partition *partition, const struct segment *segment)
+{
+	if (segment < partition->segments || segment >= partition->segments + partition->segment_count)
+		return NULL;
+	return partition->store.base + (size_t)(segment - partition->segments) * footprint(partition, partition->slots);
 }
 
 int supply_init(struct partition *partition)
 {
 	const databuffer_options *o = partition->options;
 	list_init(&partition->substitute_list);
+	list_init(&partition->outgrown);
+	partition->slots = (uint32_t)(o->max_size + o->max_size_jitter);
 	partition->segment_count =
 		(unsigned)(1 + o->max_in_flight + o->max_queued + o->max_stuck + SPARE_SEGMENTS);
-	bool mapped = is_shared(partition) ?
-	                      store_init_shared(&partition->store, 2 * partition->segment_count * footprint(o)) :
-	                      store_init_memory(&partition->store, partition->segment_count * footprint(o));
+	size_t size = partition->segment_count * footprint(partition, partition->slots);
+	bool mapped = is_shared(partition) ? store_init_shared(&partition->store, 2 * size) :
+	                                     store_init_memory(&partition->store, size);
 	if (!mapped)
 		return DATABUFFER_ENOMEM;
 	partition->segments = calloc(partition->segment_count, sizeof(*partition->segments));
@@ -54,20 +70,109 @@ int supply_init(struct partition *partition)
 		store_fini(&partition->store);
 		return DATABUFFER_ENOMEM;
 	}
-	for (unsigned i = 0; i < partition->segment_count; i++)
-		init_segment(partition, &partition->segments[i], partition->store.base + i * footprint(o));
+	for (unsigned i = 0; i < partition->segment_count; i++) {
+		init_segment(partition, &partition->segments[i], place_of(partition, &partition->segments[i]));
+		list_push_back(&partition->free, &partition->segments[i].link);
+	}
 	return 0;
+}
+
+static void free_substitute(struct partition *partition, struct substitute *substitute)
+{
+	list_remove(&substitute->link);
+	if (substitute->store.size > 0)
+		store_fini(&substitute->store);
+	free(substitute);
+	partition->substitutes--;
+}
+
+/* --- Larger segments ---------------------------------------------------------------- */
+
+struct supply_growth *supply_map(const struct partition *partition, uint32_t slots)
+{
+	struct supply_growth *growth = calloc(1, sizeof(*growth));
+	if (!growth || !store_init_memory(&growth->store, partition->segment_count * footprint(partition, slots))) {
+		free(growth);
+		return NULL;
+	}
+	growth->slots = slots;
+	list_init(&growth->link);
+	return growth;
+}
+
+void supply_unmap(struct supply_growth *growth)
+{
+	if (!growth)
+		return;
+	store_fini(&growth->store);
+	free(growth);
+}
+
+/* One segment less in an outgrown store; the last takes it along. */
+static void leave_store(struct partition *partition, const unsigned char *memory)
+{
+	struct list *node, *next;
+	LIST_FOREACH_SAFE(node, next, &partition->outgrown)
+	{
+		struct supply_growth *old = LIST_ENTRY(node, struct supply_growth, link);
+		if (memory < old->store.base || memory >= old->store.base + old->store.size || --old->segments > 0)
+			continue;
+		list_remove(node);
+		supply_unmap(old);
+	}
+}
+
+/* A segment that nobody uses takes its place in the store of now. False: it was a
+ * substitute, which is no more. */
+static bool move_segment(struct partition *partition, struct segment *segment)
+{
+	unsigned char *place = place_of(partition, segment);
+	if (segment->slots >= partition->slots)
+		return true;
+	if (!place) {
+		list_remove(&segment->link);
+		free_substitute(partition, LIST_ENTRY(segment, struct substitute, segment));
+		return false;
+	}
+	const unsigned char *memory = (const unsigned char *)(const void *)segment->index;
+	init_segment(partition, segment, place);
+	leave_store(partition, memory);
+	return true;
+}
+
+struct supply_growth *supply_grow(struct partition *partition, struct supply_growth *growth)
+{
+	struct list idle, *node;
+	if (growth->slots <= partition->slots)
+		return growth; /* others were faster */
+	struct store outgrown = partition->store;
+	uint32_t slots = partition->slots;
+	partition->store = growth->store;
+	partition->slots = growth->slots;
+	growth->store = outgrown;
+	growth->slots = slots;
+	growth->segments = 1; /* this function, so that it is here to the end */
+	for (unsigned i = 0; i < partition->segment_count; i++)
+		growth->segments += partition->segments[i].slots == slots;
+	list_push_back(&partition->outgrown, &growth->link);
+	list_init(&idle);
+	list_move_all(&partition->free, &idle);
+	while ((node = list_pop_front(&idle)) != NULL)
+		if (move_segment(partition, SEGMENT_OF(node)))
+			list_push_back(&partition->free, node);
+	if (--growth->segments > 0)
+		return NULL;
+	list_remove(&growth->link);
+	return growth;
 }
 
 void supply_fini(struct partition *partition)
 {
 	struct list *node;
-	while ((node = list_pop_front(&partition->substitute_list)) != NULL) {
-		struct substitute *substitute = LIST_ENTRY(node, struct substitute, link);
-		if (substitute->store.size > 0)
-			store_fini(&substitute->store);
-		free(substitute);
-	}
+	while ((node = list_first(&partition->substitute_list)) != NULL)
+		free_substitute(partition, LIST_ENTRY(node, struct substitute, link));
+	while ((node = list_pop_front(&partition->outgrown)) != NULL)
+		supply_unmap(LIST_ENTRY(node, struct supply_growth, link));
 	free(partition->segments);
 	store_fini(&partition->store);
 }
@@ -82,19 +187,22 @@ static void reset_segment(struct partition *partition, struct segment *segment, 
 		return;
 	}
 	batch_finish(&segment->batch);
-	init_segment(partition, segment, memory);
+	list_init(&segment->link);
+	if (segment->slots >= partition->slots)
+		init_segment(partition, segment, memory);
+	if (move_segment(partition, segment))
+		list_push_back(&partition->free, &segment->link);
 }
 
 void supply_reset(struct partition *partition)
 {
-	struct list *node;
+	struct list *node, *next;
 	if (is_shared(partition))
 		store_part(&partition->store);
 	partition->draining = 0;
 	for (unsigned i = 0; i < partition->segment_count; i++)
-		reset_segment(partition, &partition->segments[i],
-		              partition->store.base + i * footprint(partition->options));
-	LIST_FOREACH(node, &partition->substitute_list)
+		reset_segment(partition, &partition->segments[i], place_of(partition, &partition->segments[i]));
+	LIST_FOREACH_SAFE(node, next, &partition->substitute_list)
 	{
 		struct substitute *substitute = LIST_ENTRY(node, struct substitute, link);
 		reset_segment(partition, &substitute->segment, substitute->store.base);
@@ -126,7 +234,8 @@ unsigned supply_release(struct partition *partition, struct segment *segment)
 		partition->draining++;
 		return 0;
 	}
-	list_push_front(&partition->free, &segment->link);
+	if (move_segment(partition, segment))
+		list_push_front(&partition->free, &segment->link);
 	return TODO_ROOM;
 }
 
@@ -141,7 +250,7 @@ unsigned partition_unpin(struct partition *partition, struct segment *segment)
 
 static bool find_memory(const struct partition *partition, struct store *store)
 {
-	size_t size = footprint(partition->options);
+	size_t size = footprint(partition, partition->slots);
 	if (!is_shared(partition))
 		return store_init_memory(store, size);
 	if (partition->substitutes == partition->segment_count)
@@ -164,6 +273,7 @@ bool supply_has_free(struct partition *partition)
 		return false;
 	}
 	init_segment(partition, &substitute->segment, substitute->store.base);
+	list_push_back(&partition->free, &substitute->segment.link);
 	list_push_back(&partition->substitute_list, &substitute->link);
 	partition->substitutes++;
 	return true;
