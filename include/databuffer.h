@@ -178,7 +178,7 @@ DATABUFFER_API const char *databuffer_version(void);
 	X(ESTOPPED, -ESHUTDOWN, "the buffer is stopping or stopped")          \
 	X(EDEADLK, -EDEADLK, "called from the buffer's own handler, this would wait for itself") \
 	X(EBUSY, -EBUSY, "this thread holds as many reserved slots as it may; commit or abort one") \
-	X(EAGAIN, -EAGAIN, "the system gave no thread or process; try again") \
+	X(EAGAIN, -EAGAIN, "the system gave no thread, process or descriptor; try again") \
 	X(EWORKER, -EOWNERDEAD, "the worker process died while it flushed")   \
 	X(ENOTSUP, -ENOTSUP, "this kind of buffer does not do that")          \
 	X(ECANCELED, -ECANCELED, "the handler left its thread, or threw an exception, instead of returning") \
@@ -843,6 +843,23 @@ DATABUFFER_API int databuffer_work(databuffer *buf, int64_t now_ms);
 /* When databuffer_work has something to do next if nothing is inserted:
  * milliseconds on the program's clock, at once if in the past; INT64_MAX: never. */
 DATABUFFER_API int64_t databuffer_next_deadline(databuffer *buf);
+
+/* A descriptor for poll(2), epoll(7) and their like, of a manual buffer: readable
+ * from when databuffer_work has something to do at once, because a batch was cut, on
+ * whichever thread, or a flush asked for, until databuffer_work has done it. For what
+ * is due by time the loop sleeps until databuffer_next_deadline; if that comes nearer
+ * after it was told, the descriptor is readable as well, and the loop asks anew:
+ *
+ *      for (;;) {
+ *          poll(&(struct pollfd){ databuffer_fd(buf), POLLIN, 0 }, 1, until the deadline);
+ *          databuffer_work(buf, now);
+ *      }
+ *
+ * It is the buffer's: nobody reads, writes or closes it, and it is closed with the
+ * buffer. In a child after fork it is another with the same number, which the child
+ * has to add to an epoll set anew. DATABUFFER_ENOTSUP for a buffer with threads,
+ * DATABUFFER_EAGAIN if the system has no descriptor to give. */
+DATABUFFER_API int databuffer_fd(databuffer *buf);
 
 #ifdef __cplusplus
 }

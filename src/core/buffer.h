@@ -19,6 +19,7 @@
 #define DATABUFFER_CORE_BUFFER_H
 
 #include "base/histogram.h"
+#include "core/loop.h"
 #include "core/partition.h"
 #include "core/pressure.h"
 
@@ -61,6 +62,7 @@ struct databuffer {
 	_Atomic int64_t manual_now_ns;
 	_Atomic bool manual_began;      /* databuffer_work has told the time */
 	_Atomic bool working;           /* inside databuffer_work */
+	struct loop loop;
 
 	bool watched;                   /* by the supervisor, under its lock */
 

@@ -23,6 +23,7 @@ static void free_insides(struct databuffer *buf)
 		partition_fini(&buf->partitions[i]);
 	free(buf->partitions);
 	crew_destroy(buf->crew);
+	loop_fini(&buf->loop);
 	pthread_mutex_destroy(&buf->times_lock);
 	free((char *)(uintptr_t)buf->options.name);
 	registry_retire(buf);
@@ -138,6 +139,8 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
 	int64_t deadline = partition_deadline(partition), give_back = partition_give_back_at(partition);
 	supervisor_arm(partition, deadline < give_back ? deadline : give_back);
+	if (buffer_is_manual(buf))
+		loop_look(buf, todo & TODO_FLUSH, deadline);
 	pressure_count(partition);
 	pthread_mutex_unlock(&partition->lock);
 	if (todo & TODO_ROOM)
@@ -187,6 +190,7 @@ static struct databuffer *create(const databuffer_options *options)
 	pace_init(&buf->pace);
 	list_init(&buf->link);
 	list_init(&buf->producers);
+	loop_init(&buf->loop);
 	atomic_init(&buf->users, 1);
 	return buf;
 }
@@ -365,6 +369,7 @@ void buffer_reset(struct databuffer *buf)
 	histogram_init(&buf->flush_times);
 	pressure_reset(buf);
 	pace_init(&buf->pace);
+	loop_reset(&buf->loop);
 	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->room_waiters, 0, memory_order_relaxed);

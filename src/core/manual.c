@@ -39,6 +39,7 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 			break;
 		guard_forgive();
 	}
+	loop_settle(buf);
 	atomic_store_explicit(&buf->working, false, memory_order_release);
 	return handlers;
 }
@@ -70,6 +71,8 @@ int64_t databuffer_next_deadline(databuffer *buf)
 	if (buffer_enter(buf) != 0)
 		return next;
 	bool began = atomic_load_explicit(&buf->manual_began, memory_order_acquire) || !buffer_is_manual(buf);
+	/* First, so that what comes nearer from here on, seen below or not, is told of. */
+	loop_told(buf, PORT_NEVER);
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		struct partition *partition = &buf->partitions[i];
 		pthread_mutex_lock(&partition->lock);
@@ -78,6 +81,7 @@ int64_t databuffer_next_deadline(databuffer *buf)
 		if (deadline < next)
 			next = deadline;
 	}
+	loop_told(buf, next);
 	buffer_leave(buf);
 	if (next == PORT_NEVER)
 		return INT64_MAX;

@@ -80,6 +80,17 @@ static inline void port_prefetch_to_write(const void *at)
 #endif
 }
 
+/* A descriptor that poll(2) and its like find readable from port_event_set until
+ * port_event_clear; neither blocks. -1 if the system has none to give.
+ * port_event_renew, in a child after fork, which shares it with its parent, puts
+ * one of the child's own in its place; false if there is none, and then it is
+ * closed. */
+int port_event_open(void);
+void port_event_set(int fd);
+void port_event_clear(int fd);
+bool port_event_renew(int fd);
+void port_event_close(int fd);
+
 /* The barrier that lets the insert path go without a fence: when port_barrier
  * returns, every running thread of the process has passed a full memory
  * barrier. port_has_barrier is false where the system does not offer it, or
