@@ -134,7 +134,7 @@ void crew_stop(struct crew *crew, int64_t deadline_ns)
 	crew->stopping = true;
 	crew->stop_ns = deadline_ns;
 	if (watched)
-		port_ring(crew->bell);
+		port_event_set(crew->bell);
 	pthread_mutex_unlock(&crew->lock);
 	if (!watched && crew->serving)
 		forkserver_stop(&crew->server);
@@ -213,7 +213,7 @@ static void want_more(struct crew *crew)
 	if (needed > crew->wanted)
 		crew->wanted = needed;
 	if (crew_alive(crew) < crew->wanted && (crew->watched || crew_watch_start(crew)))
-		port_ring(crew->bell);
+		port_event_set(crew->bell);
 }
 
 /* Who was called, and finds the worker dead, is still the first. */
@@ -278,7 +278,7 @@ void crew_dismiss(struct crew *crew, struct worker *worker, int64_t now_ns)
 	worker->state = WORKER_LEAVING;
 	worker->patience_ns = crew_patience_ns(crew, now_ns);
 	mailbox_dismiss(crew_mailbox(crew, worker->number));
-	port_ring(crew->bell); /* the watch has one more to be patient with */
+	port_event_set(crew->bell); /* the watch has one more to be patient with */
 }
 
 struct partition *crew_release(struct crew *crew, struct worker *worker, struct partition *partition)
@@ -372,7 +372,7 @@ bool crew_part(struct crew *crew, struct worker *worker)
 	*worker = (struct worker){ .number = worker->number, .process = -1 };
 	list_init(&worker->idle);
 	if (crew->watched)
-		port_ring(crew->bell);
+		port_event_set(crew->bell);
 	return !left;
 }
 

@@ -335,7 +335,7 @@ static void watch_until(struct watch *watch, int64_t until_ns)
 	int control = crew->serving ? crew->server.control : -1, server = crew->serving ? crew->server.process : -1;
 	port_poll((int[]){ crew->bell, control, server }, ready, 3, until_ns);
 	if (ready[0])
-		port_silence(crew->bell);
+		port_event_clear(crew->bell);
 	if (ready[1] && !hear_all(watch))
 		ready[2] = true;
 	if (ready[2])
@@ -403,7 +403,7 @@ static void watch_main(void *arg)
 bool crew_watch_start(struct crew *crew)
 {
 	if (crew->bell < 0)
-		crew->bell = port_bell();
+		crew->bell = port_event_open();
 	if (crew->bell < 0)
 		return false;
 	buffer_retain(crew->buf);

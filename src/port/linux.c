@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -159,38 +158,6 @@ void port_give_back(void *base, size_t size)
 	/* Shared memory goes only when it is taken out of the file that it is. */
 	if (madvise(base, size, MADV_REMOVE) != 0)
 		madvise(base, size, MADV_DONTNEED);
-}
-
-int port_event_open(void)
-{
-	return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-}
-
-void port_event_set(int fd)
-{
-	eventfd_write(fd, 1);
-}
-
-void port_event_clear(int fd)
-{
-	eventfd_t count;
-	eventfd_read(fd, &count);
-}
-
-bool port_event_renew(int fd)
-{
-	int fresh = port_event_open();
-	bool renewed = fresh >= 0 && dup3(fresh, fd, O_CLOEXEC) == fd;
-	if (fresh >= 0)
-		close(fresh);
-	if (!renewed)
-		close(fd);
-	return renewed;
-}
-
-void port_event_close(int fd)
-{
-	close(fd);
 }
 
 static bool barrier_registered;

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -85,25 +84,6 @@ bool port_pipe(int ends[2])
 bool port_socket_pair(int ends[2])
 {
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
-}
-
-int port_bell(void)
-{
-	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-void port_ring(int bell)
-{
-	uint64_t one = 1;
-	if (write(bell, &one, sizeof(one)) < 0)
-		return; /* it rings already */
-}
-
-void port_silence(int bell)
-{
-	uint64_t rings;
-	if (read(bell, &rings, sizeof(rings)) < 0)
-		return; /* it did not ring */
 }
 
 void port_close(int *fd)

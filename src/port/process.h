@@ -37,13 +37,10 @@ void port_wake_shared(_Atomic uint32_t *word, int n);
 /* --- Descriptors ---------------------------------------------------------------- */
 
 /* A pipe, [0] to read and [1] to write; a pair of sockets that keep messages
- * apart; something to wake a port_poll with. False or -1 if there is none. */
+ * apart. False if there is none. What wakes a port_poll is a port_event. */
 bool port_pipe(int ends[2]);
 bool port_socket_pair(int ends[2]);
-int port_bell(void);
-void port_ring(int bell);
-void port_silence(int bell); /* until it is rung again */
-void port_close(int *fd);    /* unless it is -1, which it is then */
+void port_close(int *fd); /* unless it is -1, which it is then */
 
 /* Waits until one of n descriptors (-1: none) can be read or is at its end; says
  * of each whether it is. */

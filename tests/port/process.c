@@ -129,15 +129,15 @@ static void messages_carry_descriptors(void **state)
 static void a_bell_wakes_a_poll(void **state)
 {
 	(void)state;
-	int bells[2] = { port_bell(), port_bell() };
+	int bells[2] = { port_event_open(), port_event_open() };
 	bool ready[3];
-	port_ring(bells[1]);
-	port_ring(bells[1]);
+	port_event_set(bells[1]);
+	port_event_set(bells[1]);
 	port_poll((int[]){ bells[0], -1, bells[1] }, ready, 3, patience());
 	assert_false(ready[0]);
 	assert_false(ready[1]);
 	assert_true(ready[2]);
-	port_silence(bells[1]);
+	port_event_clear(bells[1]);
 	int64_t deadline = port_now_ns() + 5 * PORT_NS_PER_MS;
 	port_poll(bells, ready, 2, deadline);
 	assert_false(ready[1]);
