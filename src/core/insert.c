@@ -398,12 +398,21 @@ static __attribute__((noinline)) int insert_any(struct databuffer *buf, const vo
 	return insert_one_slow(buf, data, len, timeout_ms);
 }
 
+/* Whether there can be an item: not at NULL, and not so long that it would end
+ * beyond all memory. So no length that is asked for is the one that lane->quick
+ * has when there is none. */
+static ALWAYS_INLINE bool can_be(const void *data, size_t len)
+{
+	uintptr_t last;
+	return !__builtin_add_overflow((uintptr_t)data - 1, len, &last);
+}
+
 /* What most inserts are. All that it calls is in its place, so that it needs no
  * stack; anything else is left to others. */
 static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, size_t len, int64_t timeout_ms)
 {
 	/* Whatever is not at hand insert_any finds. */
-	if (__builtin_expect(producer_recent.buf == buf && data && !telemetry_wants(INSERT_EVENTS), 1)) {
+	if (__builtin_expect(producer_recent.buf == buf && can_be(data, len) && !telemetry_wants(INSERT_EVENTS), 1)) {
 		struct lane *lane = producer_recent.cursor;
 		if (__builtin_expect(lane->quick == len, 1)) {
 			producer_recent.cursor = lane->next;
