@@ -62,6 +62,8 @@ static bool count_list(struct partition_fault *fault, const struct list *list, b
 		const struct segment *segment = SEGMENT_OF(node);
 		if (!batch_holds(fault, segment))
 			return false;
+		if (!segment_is_valid(segment))
+			return broken(fault, "the slots and bytes of batch %" PRIu64 " do not add up", segment->sequence);
 		/* Those in flight stand in the order in which they were taken. */
 		if (!flying && segment->sequence <= before)
 			return broken(fault, "batch %" PRIu64 " waits behind batch %" PRIu64, segment->sequence, before);

@@ -119,6 +119,7 @@ static void open_segment(struct partition *partition, int64_t now_ns)
 	partition->flush_size = draw_flush_size(partition);
 	if (!partition->options->flush_empty)
 		skip_idle_ticks(partition, now_ns);
+	ASSERT(partition_is_valid(partition));
 }
 
 /* A batch without items goes nowhere, unless it is wanted for its own sake. Slots
@@ -127,6 +128,7 @@ static unsigned cut_even_empty(struct partition *partition, databuffer_trigger t
 {
 	struct segment *segment = partition->open;
 	unsigned todo = segment->held > 0 ? TODO_ROOM : 0;
+	ASSERT(partition_is_valid(partition));
 	partition->open = NULL;
 	uint32_t count = segment_seal(segment, trigger);
 	if (count > 0)
@@ -148,6 +150,7 @@ static unsigned cut_even_empty(struct partition *partition, databuffer_trigger t
 	partition->waiting_bytes += segment->bytes;
 	partition->asked = false;
 	partition->next_cut_ns = draw_cut(partition, now_ns);
+	ASSERT(partition_is_valid(partition));
 	return todo;
 }
 
@@ -192,8 +195,10 @@ static unsigned cut_if_due(struct partition *partition, int64_t now_ns)
 
 unsigned cut_advance(struct partition *partition, int64_t now_ns)
 {
+	ASSERT(partition_is_valid(partition));
 	unsigned todo = cut_if_due(partition, now_ns);
 	flight_book(partition, now_ns);
+	ASSERT(partition_is_valid(partition));
 	return partition_is_ready(partition, now_ns) ? TODO_FLUSH | todo : todo;
 }
 
@@ -226,6 +231,7 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
                                     const struct lease_request *request, bool recall, int64_t now_ns,
                                     unsigned *todo)
 {
+	ASSERT(partition_is_valid(partition));
 	while (!partition->stopping && request->n <= (uint64_t)partition->options->max_size) {
 		if (!partition->open) {
 			if (room_for_items(partition) < request->n ||
@@ -260,6 +266,7 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
 unsigned partition_filled(struct partition *partition, int64_t now_ns)
 {
 	databuffer_trigger trigger;
+	ASSERT(partition_is_valid(partition));
 	if (!partition->open || !segment_is_full(partition->open, &trigger))
 		return 0;
 	cut(partition, trigger, now_ns);
@@ -328,6 +335,7 @@ unsigned partition_flush(struct partition *partition, databuffer_trigger trigger
 {
 	struct list *node;
 	unsigned todo = 0;
+	ASSERT(partition_is_valid(partition));
 	if (trigger == DATABUFFER_TRIGGER_STOP)
 		partition->stopping = true;
 	LIST_FOREACH(node, &partition->queue)

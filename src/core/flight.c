@@ -56,6 +56,7 @@ static uint64_t next_batch_id(struct partition *partition)
 
 struct segment *partition_take(struct partition *partition, int64_t now_ns)
 {
+	ASSERT(partition_is_valid(partition));
 	if (!partition_is_ready(partition, now_ns))
 		return NULL;
 	struct segment *segment = SEGMENT_OF(list_pop_front(&partition->queue));
@@ -76,6 +77,7 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 	int64_t timeout = partition->options->flush_timeout;
 	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
 	flight_book(partition, now_ns); /* where more than one may fly */
+	ASSERT(partition_is_valid(partition));
 	return segment;
 }
 
@@ -158,6 +160,7 @@ static struct verdict judge(struct partition *partition, struct segment *segment
 	partition->flushed_bytes += verdict.flushed_bytes;
 	partition->dead += verdict.dead;
 	settle_items(partition, segment, verdict.flushed + verdict.dead, verdict.flushed_bytes + verdict.dead_bytes);
+	ASSERT(partition_is_valid(partition));
 	return verdict;
 }
 
@@ -179,6 +182,7 @@ static void test_breaker(struct partition *partition, const struct segment *segm
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
+	ASSERT(partition_is_valid(partition));
 	partition->last_status = answer;
 	if (answer == DATABUFFER_REJECT)
 		partition->rejects++;
@@ -208,6 +212,7 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
                                      const struct worker_death *death)
 {
 	struct databuffer_batch *batch = &segment->batch;
+	ASSERT(partition_is_valid(partition));
 	partition->last_status = death->late ? DATABUFFER_ETIMEDOUT : DATABUFFER_EWORKER;
 	partition->worker_deaths++;
 	partition->failures++;
@@ -283,6 +288,7 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
                         int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
+	ASSERT(partition_is_valid(partition));
 	if (segment->abandoned) {
 		batch_drop_result(batch);
 		return TODO_SETTLED; /* its memory is freed with the buffer */
@@ -336,6 +342,7 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 {
 	struct list *node;
 	bool late = false;
+	ASSERT(partition_is_valid(partition));
 	if (partition_give_back_at(partition) <= now_ns)
 		supply_give_back(partition);
 	LIST_FOREACH(node, &partition->flying)

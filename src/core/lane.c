@@ -14,6 +14,17 @@ void lane_init(struct lane *lane, struct partition *partition, struct lane *next
 	list_init(&lane->link);
 }
 
+bool lane_is_valid(const struct lane *lane)
+{
+	/* In this order: a slot is claimed before it is committed. */
+	uint32_t committed = atomic_load_explicit(&lane->committed, memory_order_acquire);
+	uint32_t claimed = atomic_load_explicit(&lane->claimed, memory_order_relaxed);
+	uint32_t end = atomic_load_explicit(&lane->end, memory_order_relaxed);
+	return lane->first <= committed && committed <= claimed && committed <= lane->lease_end &&
+	       (end == 0 || end == lane->lease_end) &&
+	       (lane->quick == UINT64_MAX || (lane->quick == lane->item_len && !lane->fenced));
+}
+
 uint64_t items_end(uint64_t at, const databuffer_item *items, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
@@ -26,6 +37,7 @@ uint64_t items_end(uint64_t at, const databuffer_item *items, uint32_t n)
 static enum lane_put put_even(struct lane *lane, const void *base, uint32_t n, size_t item_size)
 {
 	uint32_t slot = lane_slot(lane);
+	ASSERT(lane_is_valid(lane));
 	if (item_size != lane->item_len || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
 	lane_copy(lane->arena + (size_t)slot * item_size, base, n * item_size);
@@ -38,6 +50,7 @@ enum lane_put lane_put(struct lane *lane, const void *data, size_t len)
 		return put_even(lane, data, 1, len);
 	uint32_t slot = lane_slot(lane);
 	uint64_t at = align_up(lane->byte, slot_alignment(len));
+	ASSERT(lane_is_valid(lane) && lane->byte <= lane->byte_end);
 	/* The first test keeps the sum of the second from wrapping. */
 	if (len > lane->byte_end || at + len > lane->byte_end || !lane_claim(lane, slot, 1))
 		return LANE_REFUSED;
@@ -53,6 +66,7 @@ enum lane_put lane_put_array(struct lane *lane, const void *base, uint32_t n, ui
 	uint32_t slot = lane_slot(lane);
 	uint64_t at = align_up(lane->byte, slot_alignment(item_size));
 	uint64_t bytes = (uint64_t)n * item_size;
+	ASSERT(lane_is_valid(lane) && lane->byte <= lane->byte_end);
 	if (at + bytes > lane->byte_end || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
 	if (bytes)
@@ -66,6 +80,7 @@ enum lane_put lane_put_array(struct lane *lane, const void *base, uint32_t n, ui
 static enum lane_put put_items_even(struct lane *lane, const databuffer_item *items, uint32_t n)
 {
 	uint32_t slot = lane_slot(lane), len = lane->item_len;
+	ASSERT(lane_is_valid(lane));
 	for (uint32_t i = 0; i < n; i++)
 		if (items[i].len != len)
 			return LANE_REFUSED;
@@ -82,6 +97,7 @@ enum lane_put lane_put_items(struct lane *lane, const databuffer_item *items, ui
 	if (lane->item_len != LANE_MIXED)
 		return put_items_even(lane, items, n);
 	uint32_t slot = lane_slot(lane);
+	ASSERT(lane_is_valid(lane) && lane->byte <= lane->byte_end);
 	if (items_end(lane->byte, items, n) > lane->byte_end || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
 	uint64_t at = lane->byte;
@@ -103,6 +119,8 @@ uint32_t lane_hold(struct lane *lane, uint32_t len, uint32_t *offset)
 {
 	uint32_t slot = lane_slot(lane);
 	uint64_t at = align_up(lane->byte, slot_alignment(len));
+	ASSERT(lane_is_valid(lane) && lane->item_len == LANE_MIXED);
+	ASSERT(slot < lane->lease_end && at + len <= lane->byte_end);
 	*offset = (uint32_t)at;
 	atomic_store_explicit(&lane->index[slot], slot_entry((uint32_t)at, SLOT_HELD), memory_order_relaxed);
 	atomic_store_explicit(&lane->claimed, slot + 1, memory_order_relaxed);
@@ -112,6 +130,7 @@ uint32_t lane_hold(struct lane *lane, uint32_t len, uint32_t *offset)
 
 void lane_withdraw(struct lane *lane)
 {
+	ASSERT(lane_is_valid(lane));
 	atomic_store_explicit(&lane->end, 0, memory_order_seq_cst);
 }
 
@@ -120,8 +139,10 @@ uint32_t lane_settle(struct lane *lane)
 	for (unsigned round = 0;; round++) {
 		uint32_t claimed = atomic_load_explicit(&lane->claimed, memory_order_seq_cst);
 		uint32_t committed = atomic_load_explicit(&lane->committed, memory_order_acquire);
-		if (claimed == committed)
+		if (claimed == committed) {
+			ASSERT(lane_is_valid(lane));
 			return committed;
+		}
 		port_yield(round);
 	}
 }

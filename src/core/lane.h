@@ -48,6 +48,7 @@
 #include <databuffer.h>
 
 #include "base/list.h"
+#include "core/debug.h"
 #include "port/port.h"
 
 struct segment;
@@ -117,6 +118,11 @@ static inline uint64_t align_up(uint64_t at, uint32_t alignment)
 	return (at + alignment - 1) & ~(uint64_t)(alignment - 1);
 }
 
+/* Whether the picture above holds; the owner may ask at any time, and others under
+ * the partition's lock. Between a claim and its end `claimed` may be anywhere above
+ * committed, since the owner looks at the end of its lease only afterwards. */
+bool lane_is_valid(const struct lane *lane);
+
 /* --- The owner's side --------------------------------------------------------- */
 
 enum lane_put {
@@ -156,6 +162,7 @@ static inline bool lane_claim(struct lane *lane, uint32_t slot, uint32_t n)
 static inline enum lane_put lane_commit(struct lane *lane, uint32_t slot)
 {
 	atomic_store_explicit(&lane->committed, slot, memory_order_release);
+	ASSERT(lane_is_valid(lane));
 	return slot == atomic_load_explicit(&lane->end, memory_order_relaxed) ? LANE_EXHAUSTED : LANE_STORED;
 }
 
@@ -229,12 +236,14 @@ __attribute__((always_inline)) static inline enum lane_put lane_put_quick(struct
                                                                          size_t len)
 {
 	uint32_t slot = lane_slot(lane), end;
+	ASSERT(lane_is_valid(lane) && lane->item_len == len);
 	if (!lane_claim_unfenced(lane, slot, 1, &end))
 		return LANE_REFUSED;
 	unsigned char *to = lane->arena + (size_t)slot * len;
 	port_prefetch_to_write(to + LANE_AHEAD);
 	lane_copy_words(to, data, len);
 	atomic_store_explicit(&lane->committed, slot + 1, memory_order_release);
+	ASSERT(lane_is_valid(lane));
 	return slot + 1 == end ? LANE_EXHAUSTED : LANE_STORED;
 }
 

@@ -2,6 +2,8 @@
 /* Giving items up so that others have room: which, how many, and their account. */
 #include "core/partition_parts.h"
 
+#include "core/debug.h"
+
 /* The batch whose items are the oldest that are not in flight; NULL if there are
  * none. What is open is cut for it when nothing waits. */
 static struct segment *oldest(struct partition *partition, const struct shortage *shortage, int64_t now_ns)
@@ -41,6 +43,7 @@ static unsigned retire(struct partition *partition, struct segment *segment)
 bool partition_drop_oldest(struct partition *partition, const struct lease_request *request, int64_t now_ns,
                            struct dropped *dropped, unsigned *todo)
 {
+	ASSERT(partition_is_valid(partition));
 	if (partition->stopping)
 		return false;
 	struct shortage shortage = cut_shortage(partition, request);
@@ -79,5 +82,6 @@ bool partition_drop_newest(struct partition *partition, uint32_t n)
 		return false;
 	partition->accepted += n;
 	partition->dropped += n;
+	ASSERT(partition_is_valid(partition));
 	return true;
 }

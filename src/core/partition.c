@@ -37,9 +37,11 @@ int partition_init(struct partition *partition, struct databuffer *buffer, unsig
 	rng_seed(&partition->rng, seed);
 	init_state(partition, now_ns);
 	int rc = supply_init(partition);
-	if (rc == 0)
-		pthread_mutex_init(&partition->lock, NULL);
-	return rc;
+	if (rc != 0)
+		return rc;
+	pthread_mutex_init(&partition->lock, NULL);
+	ASSERT(partition_is_valid(partition));
+	return 0;
 }
 
 void partition_fini(struct partition *partition)
@@ -64,6 +66,7 @@ void partition_reset(struct partition *partition, int64_t now_ns)
 	partition->news.count = 0;
 	init_state(partition, now_ns);
 	supply_reset(partition);
+	ASSERT(partition_is_valid(partition));
 }
 
 /* --- Waiting for an end --------------------------------------------------------------------- */
@@ -161,6 +164,7 @@ static void abandon_list(struct partition *partition, struct list *from, struct 
 void partition_abandon(struct partition *partition, struct list *left)
 {
 	struct list mine;
+	ASSERT(partition_is_valid(partition));
 	list_init(&mine);
 	abandon_list(partition, &partition->flying, &mine);
 	abandon_list(partition, &partition->queue, &mine);
@@ -168,6 +172,7 @@ void partition_abandon(struct partition *partition, struct list *left)
 	partition->held = partition->held_bytes = 0;
 	partition->queued = partition->in_flight = partition->stuck = 0;
 	partition->waiting_items = partition->waiting_bytes = 0;
+	ASSERT(partition_is_valid(partition));
 }
 
 /* --- Looking in ------------------------------------------------------------------------------ */

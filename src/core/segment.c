@@ -64,6 +64,7 @@ void segment_open(struct segment *segment, uint32_t capacity, uint32_t byte_capa
 	segment->varied = false;
 	segment->sealed = false;
 	segment->sequence = sequence;
+	ASSERT(segment_is_valid(segment));
 }
 
 void segment_give_back(struct segment *segment)
@@ -117,7 +118,7 @@ static bool leaves_gap(const struct segment *segment, const struct lane *lane)
 
 void segment_return(struct segment *segment, struct lane *lane)
 {
-	ASSERT(lane->segment == segment);
+	ASSERT(lane->segment == segment && segment_is_valid(segment));
 	if (segment->item_len != LANE_MIXED && leaves_gap(segment, lane)) {
 		segment_recall(segment); /* which is to be indexed, and so at rest */
 		return;
@@ -125,6 +126,7 @@ void segment_return(struct segment *segment, struct lane *lane)
 	lane_withdraw(lane);
 	segment->promised -= lane_byte_end(lane) - lane_byte(lane);
 	end_lease(segment, lane, lane_slot(lane));
+	ASSERT(segment_is_valid(segment));
 }
 
 void segment_index(struct segment *segment)
@@ -200,6 +202,7 @@ static bool will_have_gaps(const struct segment *segment)
 void segment_recall(struct segment *segment)
 {
 	struct list *node, *next;
+	ASSERT(segment_is_valid(segment));
 	stop_lanes(segment);
 	if (segment->item_len != LANE_MIXED && will_have_gaps(segment))
 		segment_index(segment);
@@ -238,6 +241,7 @@ uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger)
 	if (segment->bytes != (uint64_t)segment->settled * segment->first_len)
 		segment->varied = true;
 	batch_init(&segment->batch, segment, segment->settled, trigger);
+	ASSERT(segment_is_valid(segment));
 	return segment->settled;
 }
 
@@ -485,6 +489,7 @@ static void suit(struct segment *segment, struct lane *lane, const struct lease_
 enum lease segment_lease(struct segment *segment, struct lane *lane, const struct lease_request *request)
 {
 	ASSERT(lane->segment == segment || lane->segment == NULL);
+	ASSERT(!segment->sealed && segment_is_valid(segment) && lane_is_valid(lane));
 	suit(segment, lane, request);
 	if (segment->item_len != LANE_MIXED)
 		return lease_even(segment, lane, request->n);
@@ -499,10 +504,12 @@ void segment_hold(struct segment *segment, struct lane *lane, uint32_t len, uint
 	*slot = lane_hold(lane, len, offset);
 	segment->held++;
 	segment->held_bytes += len;
+	ASSERT(segment_is_valid(segment));
 }
 
 void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, uint32_t len, bool commit)
 {
+	ASSERT(!segment->sealed && segment->held > 0 && segment_is_valid(segment));
 	if (!commit)
 		segment_recall(segment); /* only a settled slot can be taken out */
 	/* Closing gaps has only ever moved the entry down. */
@@ -521,6 +528,7 @@ void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, ui
 		close_gaps(segment);
 		segment->settled = segment->leased;
 	}
+	ASSERT(segment_is_valid(segment));
 }
 
 /* --- Reading --------------------------------------------------------------------------- */
@@ -557,24 +565,44 @@ bool segment_is_full(const struct segment *segment, databuffer_trigger *trigger)
 	return segment_bytes(segment) >= segment->byte_capacity;
 }
 
+static bool lane_fits(const struct segment *segment, const struct lane *lane)
+{
+	return lane_is_valid(lane) && lane->segment == segment && lane->lease_end <= segment->leased &&
+	       lane->arena == segment->arena && lane->index == segment->index &&
+	       lane->item_len == segment->item_len &&
+	       (lane->item_len != LANE_MIXED || lane->byte_end <= segment->arena_leased);
+}
+
+static bool bytes_are_valid(const struct segment *segment)
+{
+	uint64_t len = segment->item_len;
+	return segment->arena_leased <= segment->arena_size && segment->bytes <= segment->byte_capacity &&
+	       segment->bytes + segment->held_bytes <= segment->promised &&
+	       (len == LANE_MIXED || (segment->bytes == segment->settled * len &&
+	                              (segment->leased == 0 || segment->arena_leased == segment->leased * len)));
+}
+
 bool segment_is_valid(const struct segment *segment)
 {
 	uint32_t on_lease = 0, before = 0, lanes = 0;
 	const struct list *node;
+	if (!list_is_valid(&segment->lanes))
+		return false;
 	LIST_FOREACH(node, &segment->lanes)
 	{
 		const struct lane *lane = LIST_ENTRY(node, struct lane, link);
-		if (lane->segment != segment || lane->first < before || lane->lease_end > segment->leased ||
-		    lane->first > lane->lease_end || lane_filled(lane) > lane->lease_end - lane->first)
+		if (!lane_fits(segment, lane) || lane->first < before)
 			return false;
 		before = lane->lease_end;
 		on_lease += lane->lease_end - lane->first;
 		lanes++;
 	}
+	/* Of a sealed one items are taken out that its handler has named (batch.c). */
+	uint32_t accounted = segment->settled + segment->vacant + on_lease;
 	return lanes == segment->lane_count && segment->leased <= segment->capacity &&
-	       segment->settled + segment->vacant + on_lease == segment->leased &&
+	       segment->capacity <= segment->slots &&
+	       (segment->sealed ? lanes == 0 && accounted <= segment->leased : accounted == segment->leased) &&
 	       (segment->item_len == LANE_MIXED ? segment->held <= segment->leased :
 	                                          segment->held == 0 && segment->vacant == 0) &&
-	       segment->arena_leased <= segment->arena_size &&
-	       segment->bytes <= segment->byte_capacity;
+	       bytes_are_valid(segment);
 }

@@ -180,6 +180,7 @@ void segment_hold(struct segment *segment, struct lane *lane, uint32_t len, uint
 /* Ends a reservation of an open segment: with its item in place, or with none. */
 void segment_resolve(struct segment *segment, uint32_t slot, uint32_t offset, uint32_t len, bool commit);
 
+/* Whether the pictures and the order above hold, for each lane on lease too. */
 bool segment_is_valid(const struct segment *segment);
 
 #endif

@@ -241,7 +241,7 @@ unsigned supply_release(struct partition *partition, struct segment *segment)
 
 unsigned partition_unpin(struct partition *partition, struct segment *segment)
 {
-	ASSERT(segment->pins > 0);
+	ASSERT(segment->pins > 0 && partition_is_valid(partition));
 	if (--segment->pins > 0 || !segment->draining)
 		return 0;
 	partition->draining--;
