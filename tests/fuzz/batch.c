@@ -545,6 +545,7 @@ static void start(struct life *life)
 	o.flush_empty = (int64_t)decide(decisions, 2);
 	o.timeout = 0;
 	o.retry_max = 1000;
+	o.breaker_failures = (int64_t)decide(decisions, 3);
 	o.overflow = (int64_t)decide(decisions, 4);
 	o.retry_limit = (int64_t)decide(decisions, 4) * (int64_t)decide(decisions, 2);
 	life->gives_up = o.retry_limit > 0;

@@ -38,6 +38,7 @@ static databuffer_options draw_options(struct life *life, uint64_t *dice_seed)
 	o.max_size_jitter = (int64_t)dice_below(dice_seed, 2) * (int64_t)dice_below(dice_seed, 100);
 	o.max_bytes = dice_below(dice_seed, 2) ? 16 * ITEM_MOST + (int64_t)dice_below(dice_seed, 65536) : 1 << 20;
 	o.max_queued = (int64_t)dice_below(dice_seed, 4);
+	o.idle_memory = (int64_t)dice_below(dice_seed, 2) * (1 + (int64_t)dice_below(dice_seed, 50));
 	o.flush_interval = (int64_t)dice_below(dice_seed, 50);
 	o.flush_jitter = (int64_t)dice_below(dice_seed, 20);
 	o.flush_empty = o.flush_interval > 0 && dice_below(dice_seed, 4) == 0;
@@ -48,6 +49,7 @@ static databuffer_options draw_options(struct life *life, uint64_t *dice_seed)
 	o.pressure_high = dice_below(dice_seed, 2) ? 1 + (int64_t)dice_below(dice_seed, 100000) : 0;
 	o.pressure_low = o.pressure_high / 2;
 	o.retry_limit = dice_below(dice_seed, 3) ? 0 : 1 + (int64_t)dice_below(dice_seed, 10);
+	o.breaker_failures = (int64_t)dice_below(dice_seed, 2) * (1 + (int64_t)dice_below(dice_seed, 5));
 	life->ordered = dice_below(dice_seed, 2);
 	o.flush_timeout = life->ordered ? 0 : 5 + (int64_t)dice_below(dice_seed, 20);
 	o.max_in_flight = life->ordered ? 1 : 1 + (int64_t)dice_below(dice_seed, 3);
