@@ -10,7 +10,8 @@
 /* In `talk`. */
 #define TOLD_HIGH 1u
 #define TELLING   2u
-#define CLOSED    4u
+#define CALLED    4u /* handle_pressure, or it is about to be */
+#define CLOSED    8u
 
 static bool is_on(const struct databuffer *buf)
 {
@@ -71,6 +72,13 @@ void pressure_limit(struct partition *partition)
 
 /* --- Telling ----------------------------------------------------------------------------------- */
 
+/* Between who is about to call and a stop that has no more time to wait, whoever
+ * moves first has it: no call begins after a stop. */
+static bool begin_call(struct pressure *pressure)
+{
+	return !(atomic_fetch_or_explicit(&pressure->talk, CALLED, memory_order_seq_cst) & CLOSED);
+}
+
 static void call(struct databuffer *buf, uint32_t level, uint32_t generation)
 {
 	const databuffer_options *o = &buf->options;
@@ -86,7 +94,7 @@ static void call(struct databuffer *buf, uint32_t level, uint32_t generation)
 		};
 		telemetry_emit(&event);
 	}
-	if (o->handle_pressure && generation == fork_generation())
+	if (o->handle_pressure && generation == fork_generation() && begin_call(&buf->pressure))
 		o->handle_pressure((int)level, (size_t)held, o->flush_meta);
 	flusher_enter(outer);
 }
@@ -110,7 +118,7 @@ void pressure_tell(struct databuffer *buf)
 		call(buf, level, generation);
 		if (generation != fork_generation())
 			return;
-		atomic_fetch_and_explicit(&pressure->talk, ~TELLING, memory_order_seq_cst);
+		atomic_fetch_and_explicit(&pressure->talk, ~(TELLING | CALLED), memory_order_seq_cst);
 		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
 			buffer_wake_settled(buf); /* a stop waits for this */
 	}
