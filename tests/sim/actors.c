@@ -36,7 +36,7 @@ bool actors_start_buffer(void)
 	unsigned number = oracle_account_count;
 	options.name = world_permille(700) ? names[number] : NULL;
 	struct account *account = oracle_open(&options);
-	sink_attach(&account->options, account);
+	handlers_attach(&account->options, account);
 	databuffer *buf = start(&account->options);
 	if (!buf) {
 		account->stopping = account->stopped = true;
@@ -230,8 +230,8 @@ static void end_account(struct account *account, bool settle)
 	if (settle)
 		settle_account(account);
 	stop_account(account, settle ? 3600 * 1000 : plan_time_ns() / MS % 2000);
-	if (settle && account->left > 0)
-		world_fail("nothing is wrong, and stop leaves %llu items", (unsigned long long)account->left);
+	if (settle && account->items[ITEM_LEFT] > 0)
+		world_fail("nothing is wrong, and stop leaves %llu items", (unsigned long long)account->items[ITEM_LEFT]);
 }
 
 void actors_run(void)

@@ -3,7 +3,8 @@
  * Those who use the buffers: the sink, which is the program's handlers, and the
  * actors, who insert, ask and stop. What each of them does is drawn as it goes.
  *
- *      sink.c      handle_flush, handle_dead, handle_left, handle_log
+ *      sink.c      handle_flush, and all that a sink can do wrong
+ *      handlers.c  the program's other handlers
  *      inserts.c   acts that put items in
  *      asks.c      acts that flush, look in, or stop; and misuse
  *      actors.c    who acts when; buffers from their start to their stop
@@ -16,8 +17,7 @@
 
 /* --- sink.c ---------------------------------------------------------------------- */
 
-/* Sets the options' handlers; `account` is their meta. */
-void sink_attach(databuffer_options *options, struct account *account);
+int sink_flush(databuffer_batch *batch, void *account);
 
 /* Sinks are down, or up again. */
 void sink_set_down(bool down);
@@ -25,8 +25,20 @@ void sink_set_down(bool down);
 /* Lets handlers that hang go on. */
 void sink_release(void);
 
-/* Sleeps a while, if that is about, in the middle of one of the library's threads. */
-void sink_dawdle(void);
+/* Leaves the thread, if that is about and it is one of the library's. */
+void sink_leave(void);
+
+/* --- handlers.c ------------------------------------------------------------------- */
+
+/* Sets all handlers of the options; `account` is their meta. */
+void handlers_attach(databuffer_options *options, struct account *account);
+
+/* Whether the calling thread is in the buffer's handle_drop: in the middle of an
+ * insert, and where nothing more is given up. */
+bool handlers_are_dropping(const struct account *account);
+
+/* Sleeps a while, if that is about, where the library has called the program. */
+void handlers_dawdle(void);
 
 /* --- inserts.c ---------------------------------------------------------------------- */
 
@@ -41,7 +53,6 @@ struct actor {
 	} held[HOLDS_MAX];
 	struct account *account;         /* that it acts on now */
 	bool inside;                     /* a handler of that buffer */
-	bool over;
 };
 
 void act_insert(struct actor *actor);

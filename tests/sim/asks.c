@@ -33,8 +33,10 @@ static void check_results(const struct account *account, const databuffer_result
 {
 	for (unsigned i = 0; i < n && i < (unsigned)account->options.partitions; i++)
 		if (results[i].partition != i || results[i].duration < 0 ||
-		    (results[i].status != 0 && results[i].status != DATABUFFER_REJECT) ||
-		    (results[i].value && results[i].value != account))
+		    (results[i].status != 0 && results[i].status != DATABUFFER_REJECT &&
+		     !(results[i].status == DATABUFFER_EFULL && oracle_drops(account))) ||
+		    (results[i].value && results[i].value != account) ||
+		    (results[i].bytes && (results[i].bytes_len != sizeof(i) || memcmp(results[i].bytes, &i, sizeof(i)) != 0)))
 			world_fail("sync_flush tells of partition %u: status %d", results[i].partition, results[i].status);
 }
 
@@ -58,6 +60,8 @@ void act_sync(struct actor *actor)
 	oracle_flush_asked(account);
 	if (rc == 0)
 		check_results(account, results, n);
+	if (rc == 0)
+		databuffer_results_free(results, n < (unsigned)account->options.partitions ? n : (unsigned)account->options.partitions);
 	oracle_return(call, rc);
 }
 
@@ -98,8 +102,9 @@ static void look_at_size(struct account *account)
 {
 	struct call *call = oracle_call(account, CALL_OTHER, "size", 0);
 	size_t size = databuffer_size(account->buf);
-	uint64_t held = account->accepted - account->flushed - account->dead - account->left;
-	if (was_alone(call) && account->live && !oracle_gives_up(account) && size < held)
+	uint64_t held = account->items[ITEM_HELD];
+	bool sure = !oracle_gives_up(account) && !(oracle_drops(account) && oracle_is_inserting(account));
+	if (was_alone(call) && account->live && sure && size + account->spent < held)
 		world_fail("size is %zu, and %llu are held", size, (unsigned long long)held);
 	call->in_use = false;
 }
@@ -115,10 +120,26 @@ static void look_for(struct account *account)
 		world_fail("find does not find a buffer that runs");
 }
 
+static void look_at_pressure(struct account *account)
+{
+	struct call *call = oracle_call(account, CALL_OTHER, "pressure", 0);
+	int rc = databuffer_pressure(account->buf);
+	if (rc > 1 || (rc == 1 && account->options.pressure_high == 0))
+		world_fail("pressure is %d", rc);
+	oracle_return(call, rc);
+}
+
+static void look_at_all(struct account *account)
+{
+	struct call *call = oracle_call(account, CALL_OTHER, "check", 0);
+	oracle_return(call, databuffer_check(account->buf));
+}
+
 void act_look(struct actor *actor)
 {
-	void (*const looks[])(struct account *) = { look_at_stats, look_at_infos, look_at_size, look_for };
-	looks[world_draw(3)](actor->account);
+	void (*const looks[])(struct account *) = { look_at_stats,    look_at_infos, look_at_size,
+		                                    look_at_pressure, look_at_all,   look_for };
+	looks[world_draw(5)](actor->account);
 }
 
 /* --- Dump ------------------------------------------------------------------------------- */
@@ -140,7 +161,7 @@ static int show(const databuffer_item *item, unsigned partition, void *ctx)
 		world_fail("dump shows partition %u after %u", partition, visit->partition);
 	visit->partition = partition;
 	oracle_shows(visit->account, visit->dump, item, partition);
-	sink_dawdle();
+	handlers_dawdle();
 	world_own_end(own);
 	return ++visit->count == visit->end ? 77 : 0;
 }
@@ -180,7 +201,7 @@ static void on_event(const databuffer_event *event, void *ctx)
 	    event->partition >= PARTITIONS_MAX)
 		world_fail("an event of kind %u, partition %u", (unsigned)event->kind, event->partition);
 	watcher->running++;
-	sink_dawdle();
+	handlers_dawdle();
 	watcher->running--;
 	world_own_end(own);
 }
@@ -206,7 +227,7 @@ void act_events(struct actor *actor)
 	}
 	watcher->busy = watcher->attached = true;
 	snprintf(watcher->id, sizeof(watcher->id), "sim-%d", (int)(watcher - watchers));
-	unsigned events = (unsigned)world_draw(DATABUFFER_EVENTS_ALL), failures = port_failures(world_self());
+	unsigned events = (unsigned)world_draw(UINT32_MAX) & DATABUFFER_EVENTS_ALL, failures = port_failures(world_self());
 	int rc = databuffer_telemetry_attach(watcher->id, events, on_event, watcher);
 	if (rc != 0 && (rc != DATABUFFER_ENOMEM || port_failures(world_self()) == failures))
 		world_fail("a handler of events is not attached: %d", rc);
@@ -303,9 +324,11 @@ void stop_account(struct account *account, int64_t timeout_ms)
 	int64_t left = databuffer_stop(account->buf, timeout_ms);
 	account->stopped = true;
 	account->live = false;
-	if (left >= 0 && left != (int64_t)account->left)
+	if (account->pressure && !account->pressed && world_now_ns() < account->stop_deadline_ns)
+		world_fail("stop has returned, and handle_pressure was told high last");
+	if (left >= 0 && left != (int64_t)account->items[ITEM_LEFT])
 		world_fail("stop says that %lld items are left, and has shown %llu", (long long)left,
-		           (unsigned long long)account->left);
+		           (unsigned long long)account->items[ITEM_LEFT]);
 	oracle_return(call, left < 0 ? left : 0);
 }
 

@@ -23,6 +23,8 @@
 	X(POISON, 60, "never takes certain items",                                                                    \
 	  "they come down to `handle_dead`, each once; all others are flushed, each once, in order")                  \
 	X(REJECT, 100, "rejects a batch that it would have taken", "items rejected alone are dead, the others come again") \
+	X(TOO_LARGE, 150, "takes no more than so many items, or none of a batch now and then",                        \
+	  "halves, and later batches no larger, until more are taken; one that is too large alone is dead")           \
 	X(NAMES, 200, "names items: any, twice, beyond the end", "those are dead, and no others")                     \
 	X(SLOW, 500, "takes its time", "its partition waits for it, others do not")                                   \
 	X(LATE, 100, "answers after `flush_timeout`",                                                                 \
@@ -30,9 +32,11 @@
 	X(HANGS, 20, "does not answer as long as the run lasts",                                                      \
 	  "costs one thread and one batch, `max_stuck` times; then inserts wait, with a deadline")                    \
 	X(OUTAGE, 500, "is down for a while", "nothing is lost, backoffs grow to `retry_max`")                        \
+	X(LEAVES, 50, "leaves its thread (`pthread_exit`), in `handle_flush` or `handle_dead`",                       \
+	  "a failure for now; another thread goes on")                                                                \
 	X(REENTERS, 200, "calls its own buffer: insert, flush, info, stats, size, dump, sync_flush, stop",            \
 	  "what would wait for itself answers `DATABUFFER_EDEADLK`, the rest works")                                  \
-	X(DAWDLES, 200, "`handle_dead`, `handle_left`, a handler of events or a visitor takes its time",              \
+	X(DAWDLES, 200, "`handle_dead`, `handle_drop`, `handle_left`, `handle_pressure`, a handler of events or a visitor takes its time",              \
 	  "a slow one costs its own thread, and no deadline of another")
 
 #define FAULTS_OF_PRODUCERS(X)                                                                                        \
@@ -54,7 +58,7 @@
 #define FAULTS_OF_MOMENTS(X)                                                                                          \
 	X(FLUSH, 200, "`flush`", "everything held is on its way; backoffs end")                                       \
 	X(SYNC, 200, "`sync_flush`, with any timeout", "what was held has its outcome, or `DATABUFFER_ETIMEDOUT`, in time") \
-	X(LOOK, 200, "`stats`, `info`, `size`, `find`", "the sums are right in every answer")                         \
+	X(LOOK, 200, "`stats`, `info`, `size`, `pressure`, `check`, `find`", "the sums are right in every answer")                         \
 	X(DUMP, 100, "`dump`", "all that is held throughout is shown, each once, with its bytes")                     \
 	X(EVENTS, 100, "events attached and detached", "a handler runs no more once detach has returned")             \
 	X(STOP, 30, "`stop`, with any timeout, beside all others",                                                    \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of handle_flush: whether this batch may come now, and what its answer means. */
+/* Calls of handle_flush: whether this batch may come now, with these items. */
 #include "sim/oracle.h"
 
 #include <string.h>
@@ -8,21 +8,12 @@
 
 struct flight oracle_flights[FLIGHTS_MAX];
 
-bool oracle_gives_up(const struct account *account)
-{
-	return account->stopping && world_now_ns() >= account->stop_deadline_ns;
-}
-
-/* What time it is for the buffer. */
-static int64_t now_ns(const struct account *account)
-{
-	return account->options.flusher == DATABUFFER_MANUAL ? buffer_now_ns(account->buf) : world_now_ns();
-}
-
 bool oracle_is_late(const struct flight *flight)
 {
 	return flight->deadline_ns <= world_now_ns();
 }
+
+/* --- Who flies --------------------------------------------------------------------- */
 
 /* Handlers of the partition: running; of these late; answered, and not known to be booked. */
 struct crowd {
@@ -50,57 +41,36 @@ bool oracle_is_busy(const struct account *account, unsigned partition)
 	return crowd.running + crowd.answered - without >= (unsigned)account->options.max_in_flight;
 }
 
+/* How many handlers may run beside this one. */
+static void check_crowd(const struct account *account, struct part *part, unsigned partition, bool late_already)
+{
+	struct crowd crowd = count_crowd(account, partition);
+	unsigned in_time = crowd.running - crowd.late;
+	unsigned most = (unsigned)account->options.max_in_flight, stuck = (unsigned)account->options.max_stuck;
+	/* Late are also those whose thread was kept from calling the handler, or from
+	 * saying what it has answered. */
+	if (crowd.running > 0 || crowd.answered_late > 0 || late_already)
+		part->overtaken = true;
+	if ((in_time >= most && !late_already) || crowd.running >= most + stuck)
+		world_fail("partition %u calls a handler while %u run in time and %u late", partition, in_time,
+		           crowd.late);
+}
+
 void oracle_flush_asked(struct account *account)
 {
 	for (unsigned i = 0; i < PARTITIONS_MAX; i++)
 		account->parts[i].asked_step = world_tally().steps;
 }
 
-/* --- What is carried out of an answer ------------------------------------------- */
-
-static void begin_backoff(struct flight *flight, unsigned attempt)
+static bool is_asked(const struct account *account)
 {
-	const databuffer_options *o = &flight->account->options;
-	struct part *part = &flight->account->parts[flight->partition];
-	int64_t most_ms = o->retry_min;
-	for (unsigned i = 0; i < attempt && most_ms < o->retry_max; i++)
-		most_ms *= 2;
-	part->failing++;
-	part->failed_step = flight->answered_step;
-	part->failed_ns = flight->answered_ns;
-	part->backoff_max_ns = (most_ms < o->retry_max ? most_ms : o->retry_max) * MS;
+	for (unsigned i = 0; i < CALLS_MAX; i++)
+		if (oracle_calls[i].in_use && oracle_calls[i].asks && oracle_calls[i].account == account)
+			return true;
+	return false;
 }
 
-/* Without memory to say so, an item rejected alone is held, and asked again. */
-static void hold_again(struct flight *flight, struct item *item)
-{
-	struct account *account = flight->account;
-	item->state = ITEM_HELD;
-	item->fails = flight->attempt;
-	account->dead--;
-	account->dead_bytes -= item->len;
-	begin_backoff(flight, flight->attempt);
-}
-
-static void book(struct flight *flight)
-{
-	if (oracle_is_late(flight))
-		flight->account->parts[flight->partition].overtaken = true; /* by what may be on its way already */
-	for (uint32_t i = 0; i < flight->count; i++) {
-		struct item *item = &oracle_items[flight->items[i]];
-		item->moot = item->moot || oracle_gives_up(flight->account);
-		if (item->state == ITEM_FLUSHED || item->state == ITEM_DEAD)
-			item->gone = world_tally().steps;
-		if (item->state != ITEM_DYING || item->moot)
-			continue;
-		if (port_failures(flight->task) == flight->failures || flight->named_count > 0)
-			world_fail("item %u is dead, and handle_dead was not told", flight->items[i]);
-		hold_again(flight, item);
-	}
-	flight->in_use = false;
-}
-
-/* --- A batch comes --------------------------------------------------------------- */
+/* --- Which items --------------------------------------------------------------------- */
 
 /* What one thread put in comes in the order in which it did. */
 static void check_order(const struct flight *flight, struct part *part)
@@ -126,21 +96,44 @@ static void check_order(const struct flight *flight, struct part *part)
 	}
 }
 
-/* What was put in together comes together, side by side. */
-static void check_together(const struct flight *flight)
+/* Items that were put in together stand side by side; where the sink takes only so
+ * many at once they come so, and where there was no room the first may be given up. */
+static void check_together(const struct account *account, const struct flight *flight)
 {
+	const struct part *part = &account->parts[flight->partition];
+	bool fits = part->fit == 0, drops = account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST;
 	for (uint32_t i = 0; i < flight->count; i++) {
 		uint32_t number = flight->items[i];
 		const struct item *item = &oracle_items[number];
 		if (item->presented)
 			continue;
-		if (number != item->group && (i == 0 || flight->items[i - 1] != number - 1))
+		bool follows = i > 0 && flight->items[i - 1] == number - 1;
+		bool precedes = i + 1 < flight->count && flight->items[i + 1] == number + 1;
+		if (number != item->group && !follows && !drops && (fits || i > 0))
 			world_fail("item %u is not behind item %u, with which it was put in", number, number - 1);
-		if (number + 1 < item->group + item->group_size &&
-		    (i + 1 == flight->count || flight->items[i + 1] != number + 1))
+		if (number + 1 < item->group + item->group_size && !precedes && (fits || i + 1 < flight->count))
 			world_fail("item %u is not before item %u, with which it was put in", number, number + 1);
 	}
 }
+
+static void take_item(struct flight *flight, const databuffer_item *shown)
+{
+	struct item *item = oracle_read(flight->account, shown, "handle_flush");
+	uint32_t number = oracle_number(item);
+	oracle_seen(flight->account, item, flight->partition);
+	oracle_revives(item);
+	if (item->state != ITEM_HELD)
+		world_fail("item %u comes to a handler in state %u, with its outcome", number, item->state);
+	if (item->flight)
+		world_fail("item %u is with two handlers at once", number);
+	if (flight->count == FLIGHT_MAX)
+		world_fail("a batch of more than %d items", FLIGHT_MAX);
+	world_detail("with item, partition", number, flight->partition);
+	item->flight = (uint16_t)(flight->number + 1);
+	flight->items[flight->count++] = number;
+}
+
+/* --- What kind of batch ------------------------------------------------------------------ */
 
 static void check_bounds(const struct account *account, const struct flight *flight, const databuffer_batch *batch)
 {
@@ -162,43 +155,61 @@ static void check_bounds(const struct account *account, const struct flight *fli
 		world_fail("a batch that is cancelled before it came");
 }
 
-/* All items have failed as often as each other, and once less than this attempt. */
-static void check_attempt(const struct flight *flight, unsigned attempt)
+/* What the sink has said of its size holds; once it has taken so many, twice as
+ * many may be tried, or all if that is about all. */
+static void check_fit(const struct account *account, const struct part *part, const struct flight *flight)
 {
-	for (uint32_t i = 0; i < flight->count; i++) {
+	uint32_t whole = (uint32_t)(account->options.max_size + account->options.max_size_jitter), most = part->fit;
+	if (part->fit_taken > 0)
+		most = part->fit < whole / 2 ? 2 * part->fit : whole;
+	if (part->fit > 0 && !part->overtaken && flight->count > most)
+		world_fail("a batch of %u items, when one of twice as many as %u was too large", flight->count,
+		           part->fit);
+}
+
+/* All items have failed as often as each other, and once less than this attempt. */
+static void check_attempt(const struct account *account, const struct flight *flight)
+{
+	for (uint32_t i = 0; i < flight->count && !oracle_is_unsure(account); i++) {
 		const struct item *item = &oracle_items[flight->items[i]];
-		if (item->fails + 1u != attempt)
-			world_fail("item %u comes as attempt %u, having failed %u times", flight->items[i], attempt,
-			           item->fails);
+		if (item->fails + 1u != flight->attempt)
+			world_fail("item %u comes as attempt %u, having failed %u times", flight->items[i],
+			           flight->attempt, item->fails);
 	}
-	if (attempt == 0)
+	if (flight->attempt == 0)
 		world_fail("a batch comes as attempt 0");
 }
 
-static bool is_asked(const struct account *account)
+/* The number is that of these very items, and of no others. */
+static void check_id(struct part *part, const struct flight *flight, uint64_t id)
 {
-	for (unsigned i = 0; i < CALLS_MAX; i++)
-		if (oracle_calls[i].in_use && oracle_calls[i].asks && oracle_calls[i].account == account)
-			return true;
-	return false;
+	uint32_t first = flight->count > 0 ? flight->items[0] : 0;
+	const struct item *item = &oracle_items[first];
+	bool again = flight->count > 0 && item->piece == first && item->piece_size == flight->count &&
+	             item->presented && flight->attempt > 1;
+	uint64_t place = id & ((UINT64_C(1) << 48) - 1);
+	if (id >> 48 != flight->partition || place == 0 || place >= IDS_MAX)
+		world_fail("a batch of partition %u has the number %llx", flight->partition, (unsigned long long)id);
+	uint64_t bit = UINT64_C(1) << (place % 64), *word = &part->ids[place / 64];
+	if (again ? id != item->piece_id : (*word & bit) != 0)
+		world_fail("a batch %s has the number %llx", again ? "that comes again" : "of other items",
+		           (unsigned long long)id);
+	*word |= bit;
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *each = &oracle_items[flight->items[i]];
+		each->piece = first;
+		each->piece_size = flight->count;
+		each->piece_id = id;
+		each->presented = true;
+	}
 }
 
-static void check_backoff(const struct account *account, struct part *part, const struct flight *flight)
+/* --- When ------------------------------------------------------------------------------------ */
+
+/* What time it is for the buffer. */
+static int64_t now_ns(const struct account *account)
 {
-	int64_t waited_ns = now_ns(account) - part->failed_ns;
-	if (flight->count == 0 || oracle_items[flight->items[0]].fails == 0)
-		return;
-	part->failing--;
-	if (part->overtaken)
-		return;
-	if (waited_ns < account->options.retry_min * MS && part->asked_step < part->failed_step && !is_asked(account))
-		world_fail("a failed batch comes again after %.6f ms, and retry_min is %lld ms", (double)waited_ns / 1e6,
-		           (long long)account->options.retry_min);
-	/* 1 ms: whoever comes for it may have been looking for work, a moment at a time. */
-	if (waited_ns > part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns && !oracle_few_threads &&
-	    account->options.flusher == DATABUFFER_THREADS)
-		world_fail("a failed batch comes again after %.6f ms only, and could have in %.6f ms",
-		           (double)waited_ns / 1e6, (double)part->backoff_max_ns / 1e6);
+	return oracle_is_manual(account) ? buffer_now_ns(account->buf) : world_now_ns();
 }
 
 static int64_t deadline_of(const struct account *account, const databuffer_batch *batch)
@@ -206,7 +217,7 @@ static int64_t deadline_of(const struct account *account, const databuffer_batch
 	int64_t given_ms = databuffer_batch_deadline(batch), timeout = account->options.flush_timeout;
 	if (timeout == 0 && given_ms != INT64_MAX)
 		world_fail("a batch has a deadline, and flush_timeout is 0");
-	if (timeout == 0 || account->options.flusher == DATABUFFER_MANUAL)
+	if (timeout == 0 || oracle_is_manual(account))
 		return WORLD_NEVER;
 	int64_t wanted_ns = world_now_ns() + timeout * MS;
 	if (given_ms > wanted_ns / MS || (given_ms < wanted_ns / MS && world_last_stall_ns() == 0))
@@ -215,58 +226,46 @@ static int64_t deadline_of(const struct account *account, const databuffer_batch
 	return given_ms * MS;
 }
 
-/* How many handlers may run beside this one. */
-static void check_crowd(const struct account *account, struct part *part, unsigned partition, bool late_already)
+static void check_backoff(const struct account *account, struct part *part, const struct flight *flight)
 {
-	struct crowd crowd = count_crowd(account, partition);
-	unsigned in_time = crowd.running - crowd.late;
-	unsigned most = (unsigned)account->options.max_in_flight, stuck = (unsigned)account->options.max_stuck;
-	/* Late are also those whose thread was kept from calling the handler, or from
-	 * saying what it has answered. */
-	if (crowd.running > 0 || crowd.answered_late > 0 || late_already)
-		part->overtaken = true;
-	if ((in_time >= most && !late_already) || crowd.running >= most + stuck)
-		world_fail("partition %u calls a handler while %u run in time and %u late", partition, in_time,
-		           crowd.late);
+	const databuffer_options *o = &account->options;
+	int64_t waited_ns = now_ns(account) - part->failed_ns;
+	if (flight->count == 0 || oracle_items[flight->items[0]].fails == 0)
+		return;
+	/* When the time for retries is up the last attempt is made at once. */
+	int64_t last_ns = o->retry_for ? oracle_items[flight->items[0]].failing_since_ns + o->retry_for * MS : WORLD_NEVER;
+	if (part->failing > 0)
+		part->failing--;
+	if (part->overtaken || oracle_is_unsure(account) || account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST)
+		return;
+	if (waited_ns < o->retry_min * MS && part->asked_step < part->failed_step && !is_asked(account) &&
+	    now_ns(account) < last_ns)
+		world_fail("a failed batch comes again after %.6f ms, and retry_min is %lld ms", (double)waited_ns / 1e6,
+		           (long long)o->retry_min);
+	/* 1 ms: whoever comes for it may have been looking for work, a moment at a time. */
+	if (waited_ns > part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns && !oracle_few_threads &&
+	    !oracle_is_manual(account))
+		world_fail("a failed batch comes again after %.6f ms only, and could have in %.6f ms",
+		           (double)waited_ns / 1e6, (double)part->backoff_max_ns / 1e6);
 }
 
-/* Whose answer for the item is not known to be booked; the caller if nobody's. */
-static const struct task *last_handler_of(uint32_t number)
-{
-	for (unsigned i = 0; i < FLIGHTS_MAX; i++)
-		for (uint32_t k = 0; oracle_flights[i].in_use && k < oracle_flights[i].count; k++)
-			if (oracle_flights[i].answered && oracle_flights[i].items[k] == number)
-				return oracle_flights[i].task;
-	return world_self();
-}
+/* --- A batch comes -------------------------------------------------------------------------------- */
 
-static struct flight *free_flight(void)
+static struct flight *new_flight(struct account *account, unsigned partition)
 {
-	for (unsigned i = 0; i < FLIGHTS_MAX; i++)
-		if (!oracle_flights[i].in_use) {
-			memset(&oracle_flights[i], 0, sizeof(oracle_flights[i]));
-			oracle_flights[i].number = i;
-			return &oracle_flights[i];
-		}
+	for (unsigned i = 0; i < FLIGHTS_MAX; i++) {
+		struct flight *flight = &oracle_flights[i];
+		if (flight->in_use)
+			continue;
+		memset(flight, 0, sizeof(*flight));
+		flight->in_use = true;
+		flight->number = i;
+		flight->account = account;
+		flight->partition = partition;
+		flight->task = world_self();
+		return flight;
+	}
 	world_fail("%d handlers at once", FLIGHTS_MAX);
-}
-
-static void take_item(struct flight *flight, const databuffer_item *shown)
-{
-	struct item *item = oracle_read(flight->account, shown, "handle_flush");
-	uint32_t number = (uint32_t)(item - oracle_items);
-	oracle_seen(flight->account, item, flight->partition);
-	if (item->state == ITEM_DYING)
-		oracle_books(last_handler_of(number));
-	if (item->state != ITEM_HELD)
-		world_fail("item %u comes to a handler in state %u, with its outcome", number, item->state);
-	if (item->flight)
-		world_fail("item %u is with two handlers at once", number);
-	if (flight->count == FLIGHT_MAX)
-		world_fail("a batch of more than %d items", FLIGHT_MAX);
-	world_detail("with item, partition", number, flight->partition);
-	item->flight = (uint16_t)(flight->number + 1);
-	flight->items[flight->count++] = number;
 }
 
 struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch)
@@ -284,25 +283,22 @@ struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch
 	struct part *part = &account->parts[partition];
 	int64_t deadline_ns = deadline_of(account, batch);
 	check_crowd(account, part, partition, deadline_ns <= world_now_ns());
-	struct flight *flight = free_flight();
-	flight->in_use = true;
-	flight->account = account;
-	flight->task = world_self();
-	flight->partition = partition;
+	struct flight *flight = new_flight(account, partition);
 	flight->deadline_ns = deadline_ns;
+	flight->attempt = databuffer_batch_attempt(batch);
 	while (databuffer_batch_next(batch, &shown))
 		take_item(flight, &shown);
 	if (flight->count != databuffer_batch_size(batch))
 		world_fail("a batch of %u items says that it has %zu", flight->count, databuffer_batch_size(batch));
-	world_note("handler of items, attempt", flight->count, databuffer_batch_attempt(batch));
+	world_note("handler of items, attempt", flight->count, flight->attempt);
 
 	check_bounds(account, flight, batch);
-	check_together(flight);
+	check_fit(account, part, flight);
+	check_together(account, flight);
 	check_order(flight, part);
-	check_attempt(flight, databuffer_batch_attempt(batch));
+	check_attempt(account, flight);
 	check_backoff(account, part, flight);
-	for (uint32_t i = 0; i < flight->count; i++)
-		oracle_items[flight->items[i]].presented = true;
+	check_id(part, flight, databuffer_batch_id(batch));
 	part->idle_since_ns = WORLD_NEVER; /* the time to the next begins anew */
 	account->calls++;
 	return flight;
@@ -322,66 +318,4 @@ void oracle_names(struct flight *flight, uint32_t i)
 	if (!flight->named[i])
 		flight->named_count++;
 	flight->named[i] = true;
-}
-
-/* --- Its answer --------------------------------------------------------------------- */
-
-static void flush_item(struct flight *flight, struct item *item)
-{
-	struct part *part = &flight->account->parts[flight->partition];
-	item->state = ITEM_FLUSHED;
-	flight->flushed++;
-	flight->flushed_bytes += item->len;
-	flight->account->flushed++;
-	flight->account->flushed_bytes += item->len;
-	if (item->ordered && part->flushed[item->task] < item->order)
-		part->flushed[item->task] = item->order;
-	oracle_settle(item);
-}
-
-static void kill_item(struct flight *flight, struct item *item)
-{
-	item->state = ITEM_DYING;
-	flight->dying++;
-	flight->dying_bytes += item->len;
-	flight->account->dead++;
-	flight->account->dead_bytes += item->len;
-}
-
-void oracle_lands(struct flight *flight, databuffer_batch *batch, int answer)
-{
-	struct account *account = flight->account;
-	bool rejected = answer == DATABUFFER_REJECT, alone = rejected && flight->count == 1;
-	world_note("handler answers", answer, flight->named_count);
-	for (uint32_t i = 0; i < flight->count; i++) {
-		struct item *item = &oracle_items[flight->items[i]];
-		item->flight = 0;
-		item->moot = oracle_gives_up(account);
-		if (item->state == ITEM_LEFT)
-			continue; /* it was given up, and the answer is ignored */
-		if ((answer == 0 || rejected) && (flight->named[i] || alone))
-			kill_item(flight, item);
-		else if (answer == 0)
-			flush_item(flight, item);
-		item->fails = answer == 0 || rejected ? 0 : item->fails + 1;
-	}
-	flight->attempt = databuffer_batch_attempt(batch);
-	flight->answered_ns = now_ns(account);
-	flight->answered_step = world_tally().steps;
-	if (answer != 0 && !rejected && flight->count > 0) /* of an empty batch there is nothing to try again */
-		begin_backoff(flight, flight->attempt);
-	if (rejected)
-		account->rejects++;
-	else if (answer != 0)
-		account->failures++;
-	flight->answered = true;
-	flight->answer = answer;
-	flight->failures = port_failures(world_self());
-}
-
-void oracle_books(const struct task *task)
-{
-	for (unsigned i = 0; i < FLIGHTS_MAX; i++)
-		if (oracle_flights[i].in_use && oracle_flights[i].answered && oracle_flights[i].task == task)
-			book(&oracle_flights[i]);
 }

@@ -26,10 +26,11 @@ static uint32_t draw_len(const struct account *account)
 	return ITEM_LEN_MIN + (uint32_t)world_draw(most - ITEM_LEN_MIN);
 }
 
-/* An offer of n items, poison among them. */
+/* An offer of n items, poison among them. In the middle of another insert they have
+ * no place of their own among that one's. */
 static uint32_t offer(struct account *account, unsigned n, const uint32_t *lens, bool ordered)
 {
-	uint32_t first = oracle_offer(account, n, lens, ordered);
+	uint32_t first = oracle_offer(account, n, lens, ordered && !handlers_are_dropping(account));
 	for (unsigned i = 0; i < n; i++)
 		oracle_items[first + i].poison = fault(FAULT_POISON);
 	return first;
@@ -58,6 +59,7 @@ static void insert_one(struct actor *actor, int key)
 	struct call *call = oracle_call(account, CALL_INSERT, key < 0 ? "insert" : "insert_keyed", timeout);
 	call->n = 1;
 	call->bytes = len;
+	call->keeps = handlers_are_dropping(account);
 	call->partition = key < 0 ? -1 : account->key_partition[key];
 	if (key >= 0 && call->partition < 0)
 		call->n = 0; /* nobody knows where it waits */
@@ -120,6 +122,7 @@ void act_insert_many(struct actor *actor)
 	struct call *call = oracle_call(account, CALL_INSERT, array ? "insert_array" : "insert_batch", timeout);
 	bool together = n <= (uint64_t)o->max_size && bytes <= (uint64_t)o->max_bytes;
 	call->n = together ? n : 0;
+	call->keeps = handlers_are_dropping(account);
 	call->bytes = bytes;
 	for (unsigned i = 0; i < n; i++)
 		allow_oversize(call, lens[i]);
@@ -162,13 +165,14 @@ void act_reserve(struct actor *actor)
 	struct call *call = oracle_call(account, CALL_INSERT, "reserve", -1);
 	call->n = 1;
 	call->bytes = len;
+	call->keeps = true;
 	allow_oversize(call, len);
 	if (held_of(actor, account) >= 8)
 		call->allowed = DATABUFFER_EBUSY;
 	databuffer_slot slot = { 0 };
 	int rc = databuffer_reserve(account->buf, len, &slot);
 	if (rc == 0) {
-		oracle_reserved(number);
+		oracle_move(&oracle_items[number], ITEM_RESERVED);
 		if (slot.len != len || (uintptr_t)slot.data % slot_alignment(len) != 0)
 			world_fail("a slot of %u bytes has %zu, at %p", len, slot.len, slot.data);
 		oracle_write(number, slot.data);
@@ -184,7 +188,7 @@ static void commit(struct held *held)
 	struct account *account = held->account;
 	uint32_t number = held->number;
 	held->account = NULL;
-	oracle_commits(number);
+	oracle_move(&oracle_items[number], ITEM_OFFERED);
 	struct call *call = oracle_call(account, CALL_INSERT, "commit", -1);
 	call->n = 1;
 	call->bytes = oracle_items[number].len;
@@ -199,7 +203,7 @@ static void abort_slot(struct held *held)
 {
 	struct account *account = held->account;
 	held->account = NULL;
-	oracle_commits(held->number);
+	oracle_move(&oracle_items[held->number], ITEM_OFFERED);
 	oracle_answer(held->number, 1, 0);
 	struct call *call = oracle_call(account, CALL_OTHER, "abort", 0);
 	call->was_stopped = false;
@@ -223,7 +227,7 @@ void act_forget(struct actor *actor)
 		struct held *held = &actor->held[i];
 		if (!held->account)
 			continue;
-		oracle_commits(held->number);
+		oracle_move(&oracle_items[held->number], ITEM_OFFERED);
 		oracle_answer(held->number, 1, 0);
 		held->account = NULL;
 	}

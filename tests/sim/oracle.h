@@ -3,10 +3,11 @@
  * The oracle: an account of every item, kept beside the library and without
  * asking it, and compared with what the library says and does.
  *
- *                 answer                   handle_flush
- *      offered ──────────> held ──────────────────────────> flushed
- *         │                 │  ──> dying ──> dead (handle_dead)
- *         └──> refused      └──> left (handle_left)
+ *               answer                  handle_flush
+ *      offered ────────> held ───────────────────────────> flushed
+ *         │               │ ──> dying ──> dead (handle_dead)
+ *         │               │ ──> dropped (handle_drop)
+ *         └──> refused    └───> left (handle_left)
  *
  * Every item carries its number, so that whoever shows it can be asked whether it
  * may be shown: it was accepted, has no outcome, is in one handler only, in its
@@ -15,8 +16,10 @@
  * already, an answer may not be booked yet. So figures are compared as ranges
  * after every step, and exactly whenever nobody can run, when nothing is between.
  *
- *      items.c     items, and the calls that put them in
- *      flights.c   calls of handle_flush: order, attempts, backoff, outcomes
+ *      items.c     items: their bytes, and from one state to the next
+ *      calls.c     calls of the library: their answers, and when they come
+ *      flights.c   calls of handle_flush: whether this batch may come now
+ *      answers.c   what their answers mean
  *      watch.c     counters, bounds and waits, after every step
  */
 #ifndef DATABUFFER_TESTS_SIM_ORACLE_H
@@ -33,8 +36,10 @@
 #define PARTITIONS_MAX 4
 #define ITEMS_MAX      (1u << 16)
 #define PRODUCERS_MAX  WORLD_TASKS_MAX /* since every task may insert */
-#define FLIGHT_MAX     1024 /* items of one */
+#define FLIGHT_MAX     1024            /* items of one */
+#define FLIGHTS_MAX    256
 #define CALLS_MAX      256
+#define IDS_MAX        (1u << 20)      /* of batches of a partition */
 #define ITEM_LEN_MIN   4
 #define KEYS           16
 
@@ -42,30 +47,36 @@ enum item_state {
 	ITEM_OFFERED,
 	ITEM_RESERVED, /* a slot, neither committed nor aborted */
 	ITEM_REFUSED,
-	ITEM_HELD,
+	ITEM_HELD,     /* this one and those after it are accepted */
 	ITEM_FLUSHED,
-	ITEM_DYING, /* its handler has answered so; handle_dead is to come */
+	ITEM_DYING,    /* its handler has answered so; handle_dead is to come */
 	ITEM_DEAD,
-	ITEM_LEFT
+	ITEM_DROPPED,
+	ITEM_LEFT,
+	ITEM_STATES
 };
 
 struct item {
 	uint8_t state;
 	uint8_t account;
 	int8_t partition;  /* -1: not seen yet */
+	int8_t key;        /* -1: none */
 	uint8_t syncs;     /* a bit for each sync_flush that waits for it */
+	uint8_t shown, awaited; /* a bit for each dump that has shown it, that has to */
 	bool ordered;      /* its place is that of its insert; a reserved slot's is not */
 	bool poison;       /* what the sink never takes */
 	bool presented;    /* to a handler, once */
+	bool spent;        /* has had its last attempt, perhaps: the next failure may be its death */
 	bool moot;         /* its handler answered when stop may have given it up already */
-	uint32_t fails;    /* attempts that failed for now, of the piece that it is in */
 	uint16_t flight;   /* the handler that has it, and 1 */
 	uint32_t len;
 	uint32_t task, order;
-	uint32_t group, group_size; /* its insert's first item, and how many stay together */
-	int8_t key;        /* -1: none */
+	uint32_t group, group_size;     /* its insert's first item, and how many stay together */
+	uint32_t fails;                 /* attempts that failed for now, of the piece that it is in */
+	uint32_t piece, piece_size;     /* that piece: its first item, and how many */
+	uint64_t piece_id;
+	int64_t failing_since_ns;
 	int64_t offered_ns;
-	uint8_t shown, awaited; /* a bit for each dump that has shown it, that has to */
 	uint64_t gone;     /* the step when its outcome was booked */
 };
 
@@ -73,12 +84,14 @@ struct item {
 struct part {
 	uint32_t presented[PRODUCERS_MAX]; /* the highest order that a handler has seen */
 	uint32_t flushed[PRODUCERS_MAX];
+	uint64_t ids[IDS_MAX / 64];        /* of batches that came, a bit each */
 	bool overtaken;         /* several flew at once: there is no order any more */
 	unsigned failing;       /* batches that failed for now, and have not come again */
 	int64_t failed_ns, backoff_max_ns;
 	uint64_t failed_step;
 	uint64_t asked_step;    /* when a flush was asked for last, which cuts a backoff short */
 	int64_t idle_since_ns;  /* since when it could have flushed, and held something */
+	uint32_t fit, fit_taken;/* the bound since DATABUFFER_TOO_LARGE, full batches taken since; 0: none */
 };
 
 struct account {
@@ -90,12 +103,12 @@ struct account {
 	int64_t stop_deadline_ns;
 	const struct task *stopper;
 
-	/* Items, and their bytes. What is being offered may be in or not. */
-	uint64_t offered, accepted, flushed, dead, left;
-	uint64_t accepted_bytes, flushed_bytes, dead_bytes;
-	uint64_t slots;         /* that are reserved */
-	uint64_t calls, failures, rejects; /* of handle_flush */
+	uint64_t items[ITEM_STATES], bytes[ITEM_STATES];
+	uint64_t spent;         /* of those held */
+	uint64_t calls, failures, rejects, too_large; /* of handle_flush */
 	int8_t key_partition[KEYS];
+	int pressure;           /* that was told last */
+	const struct task *pressed; /* being told */
 	struct part parts[PARTITIONS_MAX];
 };
 
@@ -109,6 +122,16 @@ struct account *oracle_open(const databuffer_options *options);
 /* It has. */
 void oracle_started(struct account *account, databuffer *buf);
 
+bool oracle_is_manual(const struct account *account);
+/* Its inserts give up items when there is no room. */
+bool oracle_drops(const struct account *account);
+
+/* Whether an item's attempts are over may be decided at another time than that of the answer. */
+bool oracle_is_unsure(const struct account *account);
+
+/* Whether stop may have given up on what has no outcome. */
+bool oracle_gives_up(const struct account *account);
+
 /* --- Items (items.c) ------------------------------------------------------------- */
 
 /* Numbers n items; the first number. Its bytes are written by oracle_write. */
@@ -116,9 +139,11 @@ uint32_t oracle_offer(struct account *account, unsigned n, const uint32_t *lens,
 bool oracle_has_room(unsigned n);
 void oracle_write(uint32_t number, void *to);
 
-/* The same of a slot that is reserved, is about to be committed. */
-void oracle_reserved(uint32_t number);
-void oracle_commits(uint32_t number);
+uint32_t oracle_number(const struct item *item);
+uint64_t oracle_accepted(const struct account *account);
+
+/* From one state to another, with all that hangs on it. */
+void oracle_move(struct item *item, enum item_state state);
 
 /* What came of the offer: the first `taken` of n are held, the others refused. */
 void oracle_answer(uint32_t first, unsigned n, unsigned taken);
@@ -130,24 +155,10 @@ struct item *oracle_read(const struct account *account, const databuffer_item *i
 void oracle_seen(struct account *account, struct item *item, unsigned partition);
 
 void oracle_dead(struct account *account, const databuffer_item *item, const databuffer_reason *reason);
+void oracle_dropped(struct account *account, const databuffer_item *item, const databuffer_reason *reason);
 void oracle_left(struct account *account, const databuffer_item *item, const databuffer_reason *reason);
 
-/* Its outcome is there: the sync_flushes that wait for it wait for one less. */
-void oracle_settle(struct item *item);
-
-/* A dump begins, of which there are at most eight at once; one of its items; it
- * has shown all. */
-struct dump {
-	const struct account *account; /* NULL: not in use */
-	uint8_t bit;
-	uint64_t began;                /* the step */
-};
-
-struct dump *oracle_dump(const struct account *account);
-void oracle_shows(struct account *account, const struct dump *dump, const databuffer_item *shown, unsigned partition);
-void oracle_dumped(struct dump *dump, bool whole);
-
-/* --- Calls --------------------------------------------------------------------------- */
+/* --- Calls (calls.c) ----------------------------------------------------------------- */
 
 enum call_kind {
 	CALL_INSERT,
@@ -170,6 +181,7 @@ struct call {
 	uint64_t switches;
 	int64_t allowed;       /* a failure that the call asks for */
 	bool asks;             /* for a flush */
+	bool keeps;            /* an insert that can give up nothing for itself */
 	/* CALL_INSERT */
 	uint32_t n, bytes;     /* of items that go in together; 0: they may go in one by one */
 	int partition;         /* that it is for; -1: any */
@@ -179,47 +191,60 @@ struct call {
 	int64_t waits_ns;      /* since when; 0: not yet */
 };
 
+extern struct call oracle_calls[CALLS_MAX];
+
 /* NULL if as many run as the oracle can follow. */
 struct call *oracle_call(struct account *account, enum call_kind kind, const char *name, int64_t timeout_ms);
 
 /* Checks the answer's number, and when it came. */
 void oracle_return(struct call *call, int64_t answer);
 
-extern struct call oracle_calls[CALLS_MAX];
+/* An item's outcome is there: the sync_flushes that wait for it wait for one less. */
+void oracle_settle(struct item *item);
+
+/* Whether an insert is under way that may have done more than it has told. */
+bool oracle_is_inserting(const struct account *account);
+
+/* A dump begins, of which there are at most eight at once; one of its items; it
+ * has shown all. */
+struct dump {
+	const struct account *account; /* NULL: not in use */
+	uint8_t bit;
+	uint64_t began;                /* the step */
+};
+
+struct dump *oracle_dump(const struct account *account);
+void oracle_shows(struct account *account, const struct dump *dump, const databuffer_item *shown, unsigned partition);
+void oracle_dumped(struct dump *dump, bool whole);
 
 /* --- Handlers (flights.c) --------------------------------------------------------------- */
 
 struct flight {
 	struct account *account;
 	const struct task *task;
-	unsigned number, partition;
+	unsigned number, partition, attempt;
 	int64_t deadline_ns;   /* when it is late */
 	uint32_t count;
 	uint32_t items[FLIGHT_MAX];
-	bool named[FLIGHT_MAX];
+	bool named[FLIGHT_MAX], settled[FLIGHT_MAX]; /* by the handler; by its answer */
 	uint32_t named_count;
-	bool in_use, answered;
+	bool in_use, answered; /* answered, and not known to be booked */
 	bool booked;           /* the library has surely carried the answer out */
 	int answer;
+	bool spent;            /* it was the last attempt, perhaps */
 	int64_t answered_ns;
 	uint64_t answered_step;
-	unsigned attempt;
 	unsigned failures;     /* of the system's on this task when it answered */
 	uint32_t flushed, dying;
 	uint64_t flushed_bytes, dying_bytes;
 };
 
-#define FLIGHTS_MAX 256
 extern struct flight oracle_flights[FLIGHTS_MAX];
 
 struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch);
 /* Its items are what they were. */
 void oracle_reads_again(const struct flight *flight, databuffer_batch *batch);
 void oracle_names(struct flight *flight, uint32_t i);
-void oracle_lands(struct flight *flight, databuffer_batch *batch, int answer);
-
-/* Answers of the task have been carried out, since it has gone on. */
-void oracle_books(const struct task *task);
 
 /* A flush was asked for: backoffs may have been cut short. */
 void oracle_flush_asked(struct account *account);
@@ -230,8 +255,16 @@ bool oracle_is_late(const struct flight *flight);
 /* At rest: whether as many handlers as may have not come to an end. */
 bool oracle_is_busy(const struct account *account, unsigned partition);
 
-/* Whether stop may have given up on what has no outcome. */
-bool oracle_gives_up(const struct account *account);
+/* --- Their answers (answers.c) -------------------------------------------------------------- */
+
+void oracle_lands(struct flight *flight, int answer);
+
+/* Answers of the task have been carried out, since it has gone on. */
+void oracle_books(const struct task *task);
+
+/* An item that was to die, and shows itself: there was no memory to say so, or the
+ * run fails. */
+void oracle_revives(struct item *item);
 
 /* --- Watching (watch.c) --------------------------------------------------------------------- */
 

@@ -158,8 +158,14 @@ databuffer_options plan_options(void)
 	o.flush_jitter = world_permille(500) ? time_ms(0) : 0;
 	o.flush_timeout = world_permille(200) ? 0 : time_ms(1);
 	o.timeout = time_ms(0);
+	o.overflow = world_permille(600) ? DATABUFFER_OVERFLOW_BLOCK : (int64_t)world_draw(DATABUFFER_OVERFLOW_DROP_OLDEST);
+	o.pressure_high = world_permille(300) ? 1 + (int64_t)up_to((uint64_t)(3 * o.max_bytes * o.partitions)) : 0;
+	o.pressure_low = o.pressure_high > 0 ? (int64_t)world_draw((uint64_t)o.pressure_high - 1) : 0;
+	o.idle_memory = world_permille(500) ? time_ms(0) : 0;
 	o.retry_min = time_ms(1);
 	o.retry_max = o.retry_min + time_ms(0);
+	o.retry_limit = world_permille(250) ? (int64_t)between(1, 6) : 0;
+	o.retry_for = world_permille(150) ? time_ms(1) : 0;
 	o.seed = 1 + (int64_t)world_draw(INT64_MAX - 1);
 	o.flusher = manual ? DATABUFFER_MANUAL : DATABUFFER_THREADS;
 	return o;

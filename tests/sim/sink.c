@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The program's handlers, and all that a sink can do wrong. */
+/* The program's handle_flush, and all that a sink can do wrong. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -21,12 +22,6 @@ void sink_release(void)
 	world_wake(&released, UINT32_MAX);
 }
 
-void sink_dawdle(void)
-{
-	if (fault(FAULT_DAWDLES))
-		world_stall_ns(1 + plan_time_ns());
-}
-
 /* --- What it reads ----------------------------------------------------------------- */
 
 /* All items as an array, and as an iovec, where the library makes them. */
@@ -35,11 +30,17 @@ static void read_otherwise(const struct flight *flight, databuffer_batch *batch)
 	unsigned failures = port_failures(world_self());
 	const char *array = databuffer_batch_array(batch);
 	const struct iovec *iovec = databuffer_batch_iovec(batch);
+	databuffer_view view = databuffer_batch_view(batch);
 	bool equal = flight->count > 0;
+	if (view.size != flight->count)
+		world_fail("a view of a batch has %zu items of %u", view.size, flight->count);
 	for (uint32_t i = 0; i < flight->count; i++) {
 		const struct item *item = &oracle_items[flight->items[i]];
 		equal = equal && item->len == oracle_items[flight->items[0]].len;
 		databuffer_item shown = { array + (size_t)i * item->len, item->len };
+		databuffer_item seen = databuffer_view_at(&view, i);
+		if (oracle_read(flight->account, &seen, "databuffer_batch_view") != item)
+			world_fail("item %u is not in its place in the view", flight->items[i]);
 		if (array && oracle_read(flight->account, &shown, "databuffer_batch_array") != item)
 			world_fail("item %u is not in its place in the array", flight->items[i]);
 		if (iovec && (iovec[i].iov_base != databuffer_batch_at(batch, i).data || iovec[i].iov_len != item->len))
@@ -105,7 +106,19 @@ static int any_error(void)
 static int any_number(void)
 {
 	int number = (int)world_draw(UINT32_MAX);
-	return number == 0 || number == DATABUFFER_REJECT ? INT32_MIN : number;
+	return number >= 0 && number <= DATABUFFER_TOO_LARGE ? INT32_MIN : number;
+}
+
+/* How many items it takes at once. It changes from time to time, and never to none. */
+static uint32_t sink_limit(const struct account *account)
+{
+	static uint32_t limits[ACCOUNTS_MAX];
+	uint32_t *limit = &limits[account->number];
+	if (*limit == 0)
+		*limit = UINT32_MAX;
+	if (fault(FAULT_TOO_LARGE) && world_permille(100))
+		*limit = 1 + (uint32_t)world_draw((uint64_t)account->options.max_size);
+	return *limit;
 }
 
 static int judge(struct flight *flight, databuffer_batch *batch)
@@ -118,6 +131,8 @@ static int judge(struct flight *flight, databuffer_batch *batch)
 		bool told = world_permille(300) && name_poison(flight, batch);
 		return told && world_permille(500) ? 0 : DATABUFFER_REJECT;
 	}
+	if (flight->count > sink_limit(flight->account) || fault(FAULT_TOO_LARGE))
+		return DATABUFFER_TOO_LARGE;
 	if (fault(FAULT_TRANSIENT))
 		return any_error();
 	if (fault(FAULT_GARBAGE))
@@ -138,14 +153,21 @@ static void check_cancelled(const struct flight *flight, const databuffer_batch 
 		world_fail("a batch is cancelled before its time");
 }
 
+/* A thread of the program's that works a buffer is needed to end the run. */
+static void hang(const struct account *account)
+{
+	if (oracle_is_manual(account))
+		world_sleep_ns(100 * plan_time_ns());
+	else if (!released)
+		world_wait(&released, WORLD_NEVER, false);
+}
+
 static void take_time(struct flight *flight, const databuffer_batch *batch)
 {
 	const databuffer_options *o = &flight->account->options;
 	int64_t began_ns = world_now_ns();
-	if (fault(FAULT_HANGS) && o->flusher == DATABUFFER_MANUAL)
-		world_sleep_ns(100 * plan_time_ns()); /* a thread that is needed to end the run */
-	else if (fault(FAULT_HANGS) && !released)
-		world_wait(&released, WORLD_NEVER, false);
+	if (fault(FAULT_HANGS))
+		hang(flight->account);
 	if (fault(FAULT_SLOW))
 		world_sleep_ns(plan_time_ns());
 	if (o->flush_timeout > 0 && fault(FAULT_LATE))
@@ -155,7 +177,29 @@ static void take_time(struct flight *flight, const databuffer_batch *batch)
 
 /* --- The handlers ------------------------------------------------------------------------------ */
 
-static int handle_flush(databuffer_batch *batch, void *meta)
+/* Only a thread of the library's may leave: who else calls handlers is needed on. */
+static bool is_flusher(void)
+{
+	return strcmp(world_name(world_self()), "db-flusher") == 0;
+}
+
+void sink_leave(void)
+{
+	if (is_flusher() && fault(FAULT_LEAVES))
+		pthread_exit(NULL);
+}
+
+/* What a sync_flush is to be told, and where it came from. */
+static void set_result(const struct flight *flight, databuffer_batch *batch)
+{
+	unsigned failures = port_failures(world_self());
+	databuffer_batch_set_result(batch, flight->account);
+	int rc = databuffer_batch_set_result_bytes(batch, &flight->partition, sizeof(flight->partition));
+	if (rc != 0 && (rc != DATABUFFER_ENOMEM || port_failures(world_self()) == failures))
+		world_fail("a result of bytes answers %d", rc);
+}
+
+int sink_flush(databuffer_batch *batch, void *meta)
 {
 	struct account *account = meta;
 	struct world_own own = world_own_begin();
@@ -165,49 +209,14 @@ static int handle_flush(databuffer_batch *batch, void *meta)
 	take_time(flight, batch);
 	if (fault(FAULT_REENTERS))
 		actors_act_inside(account);
-	databuffer_batch_set_result(batch, account);
-	int answer = judge(flight, batch);
+	if (world_permille(200))
+		set_result(flight, batch);
+	bool leaves = is_flusher() && fault(FAULT_LEAVES);
+	int answer = leaves ? DATABUFFER_ECANCELED : judge(flight, batch);
 	oracle_reads_again(flight, batch);
-	oracle_lands(flight, batch, answer);
+	oracle_lands(flight, answer);
 	world_own_end(own);
+	if (leaves)
+		pthread_exit(NULL);
 	return answer;
-}
-
-static void handle_dead(const databuffer_item *item, const databuffer_reason *reason, void *meta)
-{
-	struct world_own own = world_own_begin();
-	if (world_locks() != 0)
-		world_fail("handle_dead is called with %d locks held", world_locks());
-	oracle_dead(meta, item, reason);
-	sink_dawdle();
-	world_own_end(own);
-}
-
-static void handle_left(const databuffer_item *item, const databuffer_reason *reason, void *meta)
-{
-	struct world_own own = world_own_begin();
-	if (world_locks() != 0)
-		world_fail("handle_left is called with %d locks held", world_locks());
-	oracle_left(meta, item, reason);
-	sink_dawdle();
-	world_own_end(own);
-}
-
-static void handle_log(databuffer_log_level level, const char *line, void *meta)
-{
-	struct world_own own = world_own_begin();
-	(void)meta;
-	if (strlen(line) == 0 || level < DATABUFFER_LOG_ERROR || level > DATABUFFER_LOG_WARNING)
-		world_fail("a line of the log, of level %d: %s", (int)level, line);
-	sink_dawdle();
-	world_own_end(own);
-}
-
-void sink_attach(databuffer_options *options, struct account *account)
-{
-	options->handle_flush = handle_flush;
-	options->handle_dead = handle_dead;
-	options->handle_left = handle_left;
-	options->handle_log = handle_log;
-	options->flush_meta = account;
 }

@@ -21,7 +21,7 @@ static void check_range(const char *name, uint64_t figure, uint64_t least, uint6
 
 /* What has been answered, and is perhaps not booked. */
 struct unbooked {
-	uint64_t flushed, dying, flushed_bytes, dying_bytes, transient, rejects, calls;
+	uint64_t flushed, dying, flushed_bytes, failures, rejects, too_large;
 };
 
 static struct unbooked count_unbooked(const struct account *account)
@@ -34,35 +34,47 @@ static struct unbooked count_unbooked(const struct account *account)
 		sum.flushed += flight->flushed;
 		sum.flushed_bytes += flight->flushed_bytes;
 		sum.dying += flight->dying;
-		sum.dying_bytes += flight->dying_bytes;
 		sum.rejects += flight->answer == DATABUFFER_REJECT;
-		sum.transient += flight->answer != 0 && flight->answer != DATABUFFER_REJECT;
+		sum.too_large += flight->answer == DATABUFFER_TOO_LARGE;
+		sum.failures += flight->answer != 0;
 	}
+	sum.failures -= sum.rejects + sum.too_large;
 	return sum;
+}
+
+static void check_outcomes(const struct account *account, const struct databuffer_stats *stats)
+{
+	struct unbooked unbooked = count_unbooked(account);
+	uint64_t dead = account->items[ITEM_DEAD] + account->items[ITEM_DYING];
+	uint64_t flushed = account->items[ITEM_FLUSHED], bytes = account->bytes[ITEM_FLUSHED];
+	uint64_t dropped = account->items[ITEM_DROPPED], untold = 0;
+	/* What an insert gives up is counted first, and then told. */
+	if (oracle_drops(account) && oracle_is_inserting(account))
+		untold = account->items[ITEM_OFFERED] + account->items[ITEM_HELD];
+	check_range("flushed", stats->flushed, flushed - unbooked.flushed, flushed);
+	check_range("flushed_bytes", stats->flushed_bytes, bytes - unbooked.flushed_bytes, bytes);
+	check_range("dead", stats->dead, dead - unbooked.dying, dead + account->spent);
+	check_range("dropped", stats->dropped, dropped, dropped + untold);
+	check_range("left", stats->left, 0, 0);
+	check_range("failures", stats->failures, account->failures - unbooked.failures, account->failures);
+	check_range("rejects", stats->rejects, account->rejects - unbooked.rejects, account->rejects);
+	check_range("too_large", stats->too_large, account->too_large - unbooked.too_large, account->too_large);
+	if (stats->attempts < account->calls)
+		world_fail("%llu attempts, and handle_flush was called %llu times", (unsigned long long)stats->attempts,
+		           (unsigned long long)account->calls);
 }
 
 void oracle_check_stats(const struct account *account, const struct databuffer_stats *stats)
 {
-	struct unbooked unbooked = count_unbooked(account);
+	uint64_t accepted = oracle_accepted(account);
 	if (stats->inserted != stats->held + stats->flushed + stats->dead + stats->dropped + stats->left)
 		world_fail("%llu inserted are not %llu held + %llu flushed + %llu dead + %llu dropped + %llu left",
 		           (unsigned long long)stats->inserted, (unsigned long long)stats->held,
 		           (unsigned long long)stats->flushed, (unsigned long long)stats->dead,
 		           (unsigned long long)stats->dropped, (unsigned long long)stats->left);
-	check_range("inserted", stats->inserted, account->accepted, account->accepted + account->offered);
-	check_range("dropped", stats->dropped, 0, 0);
-	if (oracle_gives_up(account))
-		return; /* what stop gives up it counts first and shows then */
-	check_range("flushed", stats->flushed, account->flushed - unbooked.flushed, account->flushed);
-	check_range("dead", stats->dead, account->dead - unbooked.dying, account->dead);
-	check_range("left", stats->left, 0, 0);
-	check_range("flushed_bytes", stats->flushed_bytes, account->flushed_bytes - unbooked.flushed_bytes,
-	            account->flushed_bytes);
-	check_range("failures", stats->failures, account->failures - unbooked.transient, account->failures);
-	check_range("rejects", stats->rejects, account->rejects - unbooked.rejects, account->rejects);
-	if (stats->attempts < account->calls)
-		world_fail("%llu attempts, and handle_flush was called %llu times", (unsigned long long)stats->attempts,
-		           (unsigned long long)account->calls);
+	check_range("inserted", stats->inserted, accepted, accepted + account->items[ITEM_OFFERED]);
+	if (!oracle_gives_up(account)) /* what stop gives up it counts first, and shows then */
+		check_outcomes(account, stats);
 }
 
 /* Whether a call, asleep or through in part, has put in what it has not told of. */
@@ -80,8 +92,8 @@ static bool is_between(const struct account *account)
 /* Nothing is between two events: figures are exact. */
 static void check_exactly(const struct account *account, const struct databuffer_stats *stats)
 {
-	uint64_t held_bytes = account->accepted_bytes - account->flushed_bytes - account->dead_bytes;
-	check_range("inserted at rest", stats->inserted, account->accepted, account->accepted);
+	uint64_t accepted = oracle_accepted(account), held_bytes = account->bytes[ITEM_HELD];
+	check_range("inserted at rest", stats->inserted, accepted, accepted);
 	check_range("held_bytes at rest", stats->held_bytes, held_bytes, held_bytes);
 	check_range("attempts at rest", stats->attempts, account->calls, account->calls);
 }
@@ -96,6 +108,7 @@ void oracle_check_infos(const struct account *account, const databuffer_partitio
 		            (uint64_t)(o->max_size + o->max_size_jitter));
 		check_range("in_flight", info->in_flight, 0, (uint64_t)o->max_in_flight);
 		check_range("stuck", info->stuck, 0, (uint64_t)(o->max_in_flight + o->max_stuck));
+		check_range("size_bound", info->size_bound, 0, (uint64_t)(o->max_size + o->max_size_jitter));
 		if (info->next_flush_ms > o->flush_interval + o->flush_jitter)
 			world_fail("the next flush is told for %lld ms", (long long)info->next_flush_ms);
 		if (info->next_retry_ms > o->retry_max && !oracle_few_threads)
@@ -153,9 +166,10 @@ static bool somebody_is_stalled(void)
 	return world_last_stall_ns() > world_now_ns();
 }
 
-static bool is_manual(const struct account *account)
+/* Which batches back off is not known for sure. */
+static bool is_loose(const struct account *account)
 {
-	return account->options.flusher == DATABUFFER_MANUAL;
+	return oracle_is_unsure(account) || account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST;
 }
 
 /* A batch waits, and a handler could have it. */
@@ -163,11 +177,11 @@ static void check_service(const struct account *account, const struct partition 
 {
 	const struct part *part = &account->parts[partition->number];
 	int64_t now = world_now_ns();
-	if (is_manual(account) || oracle_few_threads || somebody_is_stalled() || world_somebody_yields())
+	if (oracle_is_manual(account) || oracle_few_threads || somebody_is_stalled() || world_somebody_yields())
 		return;
 	if (partition_is_ready(partition, now))
 		world_fail("a batch of partition %u is ready, and nobody comes for it", partition->number);
-	if (part->failing > 0 && !part->overtaken && !oracle_is_busy(account, partition->number) &&
+	if (part->failing > 0 && !part->overtaken && !is_loose(account) && !oracle_is_busy(account, partition->number) &&
 	    now > part->failed_ns + part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns &&
 	    !oracle_gives_up(account))
 		world_fail("partition %u should have tried again by now", partition->number);
@@ -180,11 +194,11 @@ static void check_interval(const struct account *account, struct part *part, con
 	int64_t now = world_now_ns();
 	bool waiting = !list_is_empty(&partition->queue) || (partition->open && segment_count(partition->open) > 0);
 	bool idle = waiting && part->failing == 0 && !oracle_is_busy(account, partition->number);
-	if (!idle || somebody_is_stalled())
+	if (!idle || somebody_is_stalled() || is_loose(account))
 		part->idle_since_ns = WORLD_NEVER;
 	else if (part->idle_since_ns == WORLD_NEVER)
 		part->idle_since_ns = now;
-	if (o->flush_interval == 0 || is_manual(account) || oracle_few_threads || part->idle_since_ns == WORLD_NEVER)
+	if (o->flush_interval == 0 || oracle_is_manual(account) || oracle_few_threads || part->idle_since_ns == WORLD_NEVER)
 		return;
 	/* 1 ms: an oracle's deadlines are whole ones. */
 	if (now - part->idle_since_ns > (o->flush_interval + o->flush_jitter + 1) * MS)
@@ -217,7 +231,7 @@ static void check_inserts(void)
 		const struct call *call = &oracle_calls[c];
 		const struct account *account = call->account;
 		if (!call->in_use || call->kind != CALL_INSERT || call->n == 0 || !account->live ||
-		    world_is_asleep(call->task))
+		    !world_is_waiting(call->task))
 			continue;
 		if (account->stopping)
 			world_fail("%s waits for room in a buffer that is stopping", call->name);
@@ -248,7 +262,7 @@ static void check_waits(void)
 {
 	for (unsigned c = 0; c < CALLS_MAX; c++) {
 		struct call *call = &oracle_calls[c];
-		if (!call->in_use || call->kind != CALL_SYNC || !call->account->live || world_is_asleep(call->task))
+		if (!call->in_use || call->kind != CALL_SYNC || !call->account->live || !world_is_waiting(call->task))
 			continue;
 		if (call->waits_ns == 0)
 			call->waits_ns = world_now_ns();
@@ -271,6 +285,9 @@ static void check_account_at_rest(struct account *account)
 	if (!oracle_gives_up(account) && !somebody_is_stalled() && !is_between(account))
 		check_exactly(account, &stats);
 	for (unsigned i = 0; i < account->buf->partition_count; i++) {
+		struct partition_fault fault;
+		if (!partition_check(&account->buf->partitions[i], &fault))
+			world_fail("partition %u: %s", i, fault.text);
 		check_service(account, &account->buf->partitions[i]);
 		check_interval(account, &account->parts[i], &account->buf->partitions[i]);
 	}
@@ -316,17 +333,10 @@ void oracle_close(void)
 {
 	for (uint32_t i = 0; i < oracle_item_count; i++) {
 		const struct item *item = &oracle_items[i];
-		if (item->state == ITEM_OFFERED || item->state == ITEM_HELD || item->state == ITEM_DYING)
+		if (item->state < ITEM_FLUSHED ? item->state != ITEM_REFUSED : item->state == ITEM_DYING)
 			world_fail("item %u is in state %u when all has ended: it has no outcome", i, item->state);
 		if (item->flight)
 			world_fail("item %u is with a handler when all has ended", i);
-	}
-	for (unsigned i = 0; i < oracle_account_count; i++) {
-		const struct account *account = &oracle_accounts[i];
-		if (account->accepted != account->flushed + account->dead + account->left)
-			world_fail("buffer %u: %llu accepted, %llu flushed, %llu dead, %llu left", i,
-			           (unsigned long long)account->accepted, (unsigned long long)account->flushed,
-			           (unsigned long long)account->dead, (unsigned long long)account->left);
 	}
 	if (port_mapped_bytes() != 0)
 		world_fail("%zu bytes are still mapped when all has ended", port_mapped_bytes());

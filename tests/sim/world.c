@@ -29,6 +29,7 @@ struct task {
 
 	bool ended;
 	bool asleep;
+	bool yields;
 	const void *on;       /* what it waits for; NULL: only for the time, or nothing */
 	int64_t until_ns;
 	int64_t early_ns;     /* when its wait ends for no reason */
@@ -332,7 +333,9 @@ void world_yield(void)
 {
 	count_step(POINT_YIELD);
 	world.yielding++;
+	self->yields = true;
 	wait_until(NULL, world.now_ns + 1 + (int64_t)order_draw(20000), WORLD_NEVER);
+	self->yields = false;
 	world.yielding--;
 }
 
@@ -372,6 +375,11 @@ bool world_has_ended(const struct task *task)
 bool world_is_asleep(const struct task *task)
 {
 	return task->asleep;
+}
+
+bool world_is_waiting(const struct task *task)
+{
+	return !task->asleep && !task->yields;
 }
 
 int64_t world_lost_ns(const struct task *task)

@@ -78,6 +78,9 @@ bool world_has_ended(const struct task *task);
 /* Asleep by world_sleep_ns, or stalled: in the middle of something. */
 bool world_is_asleep(const struct task *task);
 
+/* At rest: it waits for another, and neither sleeps nor looks again in a moment. */
+bool world_is_waiting(const struct task *task);
+
 /* How long it has slept or been stalled so far, or been in the program's own
  * functions: what a call of the library's cannot help. When the last stall of any
  * task ended, or will. */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* What the answers of handle_flush mean, and when they are carried out. */
+#include "sim/oracle.h"
+
+#include "sim/port.h"
+
+static int64_t now_ns(const struct account *account)
+{
+	return oracle_is_manual(account) ? buffer_now_ns(account->buf) : world_now_ns();
+}
+
+static struct part *part_of(const struct flight *flight)
+{
+	return &flight->account->parts[flight->partition];
+}
+
+/* --- Tried again --------------------------------------------------------------------- */
+
+static void begin_backoff(const struct flight *flight)
+{
+	const databuffer_options *o = &flight->account->options;
+	struct part *part = part_of(flight);
+	int64_t most_ms = o->retry_min;
+	for (unsigned i = 0; i < flight->attempt && most_ms < o->retry_max; i++)
+		most_ms *= 2;
+	part->failing++;
+	part->failed_step = flight->answered_step;
+	part->failed_ns = flight->answered_ns;
+	part->backoff_max_ns = (most_ms < o->retry_max ? most_ms : o->retry_max) * MS;
+}
+
+/* How a failure for now ends: the items have had their last attempt, or perhaps,
+ * since the time that this is decided by may not be that of the answer. */
+enum spent { SPENT_NO, SPENT_PERHAPS, SPENT_YES };
+
+static enum spent is_spent(const struct flight *flight)
+{
+	const databuffer_options *o = &flight->account->options;
+	const struct item *first = &oracle_items[flight->items[0]];
+	if (o->retry_limit > 0 && flight->attempt >= (uint64_t)o->retry_limit)
+		return SPENT_YES;
+	if (o->retry_for == 0)
+		return first->spent ? SPENT_YES : SPENT_NO;
+	if (first->spent || now_ns(flight->account) - first->failing_since_ns >= o->retry_for * MS)
+		return world_last_stall_ns() > 0 ? SPENT_PERHAPS : SPENT_YES;
+	return world_last_stall_ns() > 0 ? SPENT_PERHAPS : SPENT_NO;
+}
+
+static void set_spent(struct flight *flight)
+{
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *item = &oracle_items[flight->items[i]];
+		if (item->state != ITEM_HELD || item->spent)
+			continue;
+		item->spent = true;
+		flight->account->spent++;
+	}
+}
+
+/* --- An answer ------------------------------------------------------------------------ */
+
+static void flush_item(struct flight *flight, struct item *item)
+{
+	struct part *part = part_of(flight);
+	oracle_move(item, ITEM_FLUSHED);
+	flight->flushed++;
+	flight->flushed_bytes += item->len;
+	if (item->ordered && part->flushed[item->task] < item->order)
+		part->flushed[item->task] = item->order;
+}
+
+static void kill_item(struct flight *flight, struct item *item)
+{
+	oracle_move(item, ITEM_DYING);
+	flight->dying++;
+	flight->dying_bytes += item->len;
+}
+
+static void count_answer(struct account *account, int answer)
+{
+	if (answer == DATABUFFER_REJECT)
+		account->rejects++;
+	else if (answer == DATABUFFER_TOO_LARGE)
+		account->too_large++;
+	else if (answer != 0)
+		account->failures++;
+}
+
+/* What it says of how much the sink takes at once. */
+static void learn_fit(struct part *part, uint32_t count, int answer)
+{
+	if (answer == DATABUFFER_TOO_LARGE && count > 1) {
+		/* Beyond what it has taken it was a try, and what is known holds. */
+		if (part->fit == 0 || count <= part->fit)
+			part->fit = count - count / 2;
+		part->fit_taken = 0;
+	} else if (answer == 0 && part->fit > 0 && count >= part->fit) {
+		part->fit = count;
+		part->fit_taken++;
+	}
+}
+
+void oracle_lands(struct flight *flight, int answer)
+{
+	struct account *account = flight->account;
+	bool final = answer == 0 || answer == DATABUFFER_REJECT || answer == DATABUFFER_TOO_LARGE;
+	bool names = answer == 0 || answer == DATABUFFER_REJECT || (final && flight->count == 1);
+	enum spent spent = SPENT_NO;
+	world_note("handler answers", answer, flight->named_count);
+	if (!final && flight->count > 0) {
+		for (uint32_t i = 0; flight->attempt == 1 && i < flight->count; i++)
+			oracle_items[flight->items[i]].failing_since_ns = now_ns(account);
+		spent = is_spent(flight);
+	}
+	if (!names)
+		flight->named_count = 0;
+	bool permanent = final || spent == SPENT_YES;
+	bool alone = answer != 0 && permanent && flight->count == 1 && flight->named_count == 0;
+	flight->answered_ns = now_ns(account);
+	flight->answered_step = world_tally().steps;
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *item = &oracle_items[flight->items[i]];
+		item->flight = 0;
+		item->moot = oracle_gives_up(account);
+		if (item->state == ITEM_LEFT)
+			continue; /* it was given up, and the answer is ignored */
+		if (alone || (flight->named_count > 0 && flight->named[i]))
+			kill_item(flight, item);
+		else if (answer == 0)
+			flush_item(flight, item);
+		flight->settled[i] = item->state != ITEM_HELD;
+		item->fails = permanent ? 0 : item->fails + 1;
+	}
+	flight->spent = spent != SPENT_NO;
+	if (flight->spent)
+		set_spent(flight);
+	if (!permanent && flight->count > 0) /* of an empty batch there is nothing to try again */
+		begin_backoff(flight);
+	learn_fit(part_of(flight), flight->count, answer);
+	count_answer(account, answer);
+	flight->answered = true;
+	flight->answer = answer;
+	flight->failures = port_failures(world_self());
+}
+
+/* --- Carried out ---------------------------------------------------------------------------- */
+
+/* Without memory to say so, an item rejected alone is held, and asked again. */
+static void hold_again(struct flight *flight, struct item *item)
+{
+	oracle_move(item, ITEM_HELD);
+	item->fails = flight->attempt;
+	if (flight->spent)
+		set_spent(flight);
+	begin_backoff(flight);
+}
+
+static void book(struct flight *flight)
+{
+	if (oracle_is_late(flight))
+		part_of(flight)->overtaken = true; /* by what may be on its way already */
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *item = &oracle_items[flight->items[i]];
+		if (!flight->settled[i])
+			continue;
+		item->moot = item->moot || oracle_gives_up(flight->account);
+		if (item->state == ITEM_FLUSHED || item->state == ITEM_DEAD)
+			item->gone = world_tally().steps;
+		if (item->state != ITEM_DYING || item->moot)
+			continue;
+		if (port_failures(flight->task) == flight->failures || flight->named_count > 0)
+			world_fail("item %u is dead, and handle_dead was not told", flight->items[i]);
+		hold_again(flight, item);
+	}
+	flight->in_use = false;
+}
+
+void oracle_books(const struct task *task)
+{
+	for (unsigned i = 0; i < FLIGHTS_MAX; i++)
+		if (oracle_flights[i].in_use && oracle_flights[i].answered && oracle_flights[i].task == task)
+			book(&oracle_flights[i]);
+}
+
+void oracle_revives(struct item *item)
+{
+	for (unsigned i = 0; i < FLIGHTS_MAX && item->state == ITEM_DYING; i++) {
+		struct flight *flight = &oracle_flights[i];
+		for (uint32_t k = 0; flight->in_use && flight->answered && k < flight->count; k++)
+			if (flight->items[k] == oracle_number(item))
+				book(flight);
+	}
+}
