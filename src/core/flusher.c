@@ -153,11 +153,14 @@ static void end_if_forked(uint32_t generation)
 		pthread_exit(NULL);
 }
 
-/* In a worker, if there is one, and else here. */
+/* In a worker, if there is one, and else here; not at all once a stop has given the
+ * batch up, of which the look is the last thing before the call. */
 static void run_handler(struct databuffer *buf, struct worker *worker, struct segment *segment,
                         struct outcome *outcome)
 {
 	int64_t begin = port_now_ns();
+	if (!partition_begin_call(segment))
+		return;
 	if (worker && !worker->here) {
 		struct dispatch dispatch;
 		dispatch_submit(&dispatch, buf->crew, worker, segment, begin);
@@ -189,8 +192,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
 	end_if_forked(generation);
 	struct outcome outcome = { .answer = DATABUFFER_ESTOPPED };
-	if (partition_begin_call(segment))
-		run_handler(buf, worker, segment, &outcome);
+	run_handler(buf, worker, segment, &outcome);
 	end_if_forked(generation);
 
 	int answer = outcome.answer;
