@@ -76,6 +76,12 @@
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing.
  *
+ *      A thread may end at any time, also with slots reserved, which are then
+ *      given back. No call is a point of cancellation, nor what it calls (but for
+ *      handle_flush and handle_dead, see there): who is cancelled meanwhile, also
+ *      while it waits, ends after it. Asynchronous cancellation is not allowed.
+ *      Destructors of thread-local data (pthread keys, thread_local) may insert.
+ *
  * FORK
  *
  * In a child process every buffer is there, empty and usable: its counters are

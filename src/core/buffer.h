@@ -80,6 +80,10 @@ struct databuffer {
 int buffer_enter(struct databuffer *buf);
 void buffer_leave(struct databuffer *buf);
 
+/* What those two do for the thread, for calls that do not enter a buffer. */
+void buffer_begin_call(void);
+void buffer_end_call(void);
+
 /* A reference beyond the call, by who is inside or has one; ended by any thread. */
 void buffer_retain(struct databuffer *buf);
 void buffer_release(struct databuffer *buf);

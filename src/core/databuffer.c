@@ -29,8 +29,26 @@ static void free_insides(struct databuffer *buf)
 	registry_retire(buf);
 }
 
-/* How many calls the thread is in: those that a fork carries into the child. */
+/* How many calls the thread is in: those that a fork carries into the child. And of
+ * each, the innermost in the lowest bit, what guard_exit is to be given. */
 static _Thread_local uint32_t calls;
+static _Thread_local uint64_t disabled;
+
+/* No call is a point of cancellation, nor is what it calls: our frames have no
+ * clean-up (guard.h). */
+void buffer_begin_call(void)
+{
+	disabled = disabled << 1 | (guard_enter() == PTHREAD_CANCEL_DISABLE);
+	calls++;
+}
+
+void buffer_end_call(void)
+{
+	if (--calls == 0)
+		producer_rest();
+	guard_exit(disabled & 1 ? PTHREAD_CANCEL_DISABLE : PTHREAD_CANCEL_ENABLE);
+	disabled >>= 1;
+}
 
 int buffer_enter(struct databuffer *buf)
 {
@@ -48,15 +66,15 @@ int buffer_enter(struct databuffer *buf)
 		buffer_release(buf);
 		return state == BUFFER_STOPPED ? DATABUFFER_ESTOPPED : DATABUFFER_ENOTSUP;
 	}
-	calls++;
+	buffer_begin_call();
 	return 0;
 }
 
 void buffer_leave(struct databuffer *buf)
 {
 	pressure_tell(buf);
-	calls--;
 	buffer_release(buf);
+	buffer_end_call();
 }
 
 void buffer_retain(struct databuffer *buf)
@@ -195,7 +213,7 @@ static struct databuffer *create(const databuffer_options *options)
 	return buf;
 }
 
-int databuffer_start(databuffer **out, const databuffer_options *options)
+static int start(databuffer **out, const databuffer_options *options)
 {
 	databuffer_options full;
 	if (!out) {
@@ -234,6 +252,14 @@ int databuffer_start(databuffer **out, const databuffer_options *options)
 	}
 	*out = buf;
 	return 0;
+}
+
+int databuffer_start(databuffer **out, const databuffer_options *options)
+{
+	buffer_begin_call();
+	int rc = start(out, options);
+	buffer_end_call();
+	return rc;
 }
 
 /* --- Stop -------------------------------------------------------------------------------------- */

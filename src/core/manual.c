@@ -20,7 +20,7 @@ static void begin_time(struct databuffer *buf, int64_t now_ns)
 		pthread_mutex_unlock(&buf->partitions[i].lock);
 }
 
-static int work_inside(struct databuffer *buf, int64_t now_ms)
+int buffer_work(struct databuffer *buf, int64_t now_ms)
 {
 	if (!buffer_is_manual(buf))
 		return DATABUFFER_ENOTSUP;
@@ -44,13 +44,6 @@ static int work_inside(struct databuffer *buf, int64_t now_ms)
 	return handlers;
 }
 
-int buffer_work(struct databuffer *buf, int64_t now_ms)
-{
-	int state = guard_enter();
-	int rc = work_inside(buf, now_ms);
-	guard_exit(state);
-	return rc;
-}
 
 int databuffer_work(databuffer *buf, int64_t now_ms)
 {

@@ -75,10 +75,12 @@ static void return_leases(struct producer *producer)
 {
 	for (unsigned i = 0; i < producer->lane_count; i++) {
 		struct lane *lane = &producer->lanes[i];
-		pthread_mutex_lock(&lane->partition->lock);
+		struct partition *partition = lane->partition;
+		pthread_mutex_lock(&partition->lock);
 		if (lane->segment)
 			segment_return(lane->segment, lane);
-		pthread_mutex_unlock(&lane->partition->lock);
+		/* Where others' leases had to be taken back for it the batch may be full (lane.h). */
+		buffer_unlock(partition, partition_filled(partition, buffer_now_ns(partition->buffer)));
 	}
 }
 
@@ -89,28 +91,45 @@ static void abort_holds(struct producer *producer)
 			producer_abort_hold(producer, &producer->holds[i]);
 }
 
+static void end_producer(struct producer *producer)
+{
+	registry_lock();
+	struct databuffer *buf = atomic_load_explicit(&producer->buffer, memory_order_relaxed);
+	if (buf) {
+		/* In the registry, so its insides are there; stay while we need them. */
+		buffer_retain(buf);
+		list_remove(&producer->in_buffer);
+	}
+	registry_unlock();
+	abort_holds(producer);
+	if (buf) {
+		return_leases(producer);
+		buffer_release(buf);
+	}
+	forget(producer);
+}
+
+/* The thread is on its way out. Destructors of other keys may still insert, and
+ * there may be no round of destructors after them to clean up in. */
+static _Thread_local bool ending;
+
 static void end_thread(void *unused)
 {
 	(void)unused;
 	struct list *node, *next;
+	ending = true;
 	LIST_FOREACH_SAFE(node, next, &mine)
-	{
-		struct producer *producer = LIST_ENTRY(node, struct producer, in_thread);
-		registry_lock();
-		struct databuffer *buf = atomic_load_explicit(&producer->buffer, memory_order_relaxed);
-		if (buf) {
-			/* In the registry, so its insides are there; stay while we need them. */
-			buffer_retain(buf);
-			list_remove(&producer->in_buffer);
-		}
-		registry_unlock();
-		abort_holds(producer);
-		if (buf) {
-			return_leases(producer);
-			buffer_release(buf);
-		}
-		forget(producer);
-	}
+		end_producer(LIST_ENTRY(node, struct producer, in_thread));
+}
+
+void producer_rest(void)
+{
+	struct list *node, *next;
+	if (!ending)
+		return;
+	LIST_FOREACH_SAFE(node, next, &mine)
+		if (LIST_ENTRY(node, struct producer, in_thread)->hold_count == 0)
+			end_producer(LIST_ENTRY(node, struct producer, in_thread));
 }
 
 static void make_exit_key(void)

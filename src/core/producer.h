@@ -85,6 +85,10 @@ void producer_skip(struct producer *producer, struct lane *lane, bool skip);
 /* Takes all lanes in again if buffer->room has moved since some were left out. */
 void producer_look_again(struct producer *producer, uint32_t room);
 
+/* The thread is in no call any more: if it is about to end, what it has is given
+ * back at once, since it may not come by again. */
+void producer_rest(void);
+
 /* Under the registry's lock: the buffer is going, and all leases are recalled. */
 void producer_orphan_all(struct databuffer *buf);
 

@@ -106,10 +106,12 @@ int databuffer_commit(databuffer_slot *slot)
 	if (!hold)
 		return DATABUFFER_EINVAL;
 	struct databuffer *buf = hold->partition->buffer;
+	buffer_begin_call();
 	int rc = commit(buf, slot->internal_owner, hold);
 	slot->internal_owner = NULL;
 	pressure_tell(buf);
 	buffer_release(buf);
+	buffer_end_call();
 	return rc;
 }
 
@@ -119,7 +121,9 @@ int databuffer_abort(databuffer_slot *slot)
 	if (!hold)
 		return DATABUFFER_EINVAL;
 	struct producer *producer = slot->internal_owner;
+	buffer_begin_call();
 	producer_abort_hold(producer, hold);
 	slot->internal_owner = NULL;
+	buffer_end_call();
 	return 0;
 }

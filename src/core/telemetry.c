@@ -297,6 +297,17 @@ static bool telemetry_is_read(uint64_t serial)
 	return false;
 }
 
+/* No point of cancellation: the lock would be left held. */
+static void telemetry_wait_until_unread(uint64_t serial)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	while (telemetry_is_read(serial))
+		pthread_cond_wait(&telemetry_unread, &telemetry_lock);
+	pthread_setcancelstate(state, NULL);
+}
+
 /* Inside of a handler there is no waiting: it would be for itself, or for one on
  * another thread that waits for this one. */
 int databuffer_telemetry_detach(const char *id)
@@ -324,8 +335,8 @@ int databuffer_telemetry_detach(const char *id)
 	serial = handler->serial;
 	atomic_store_explicit(&handler->detached, true, memory_order_release);
 	telemetry_replace(fresh);
-	while (!telemetry_innermost && telemetry_is_read(serial))
-		pthread_cond_wait(&telemetry_unread, &telemetry_lock);
+	if (!telemetry_innermost)
+		telemetry_wait_until_unread(serial);
 	pthread_mutex_unlock(&telemetry_lock);
 	return 0;
 }

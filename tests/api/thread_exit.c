@@ -248,9 +248,8 @@ static void *end_with_goodbyes(void *arg)
 /* The first key is made before the library's and the second after it: destructors run in that order. */
 static pthread_key_t early_key;
 
-/* Destructors run in four rounds. The library needs one after the last that inserts, and the sanitizer has
- * the last for itself. */
-#define MOST_GOODBYES (UNDER_TSAN ? 2 : 3)
+/* Destructors run in four rounds; a sanitizer has the last one, or two, for itself. */
+#define MOST_GOODBYES (UNDER_TSAN ? 2 : SLOWNESS > 1 ? 3 : 4)
 
 static void inserts_of_destructors_of_keys_arrive(void **state)
 {
@@ -278,6 +277,63 @@ static void inserts_of_destructors_of_keys_arrive(void **state)
 	WAIT_FOR(sink_flushed(sink) == expected + 2 * 10);
 	stop_clean(goodbyes.group.buf);
 	pthread_key_delete(goodbyes.keys[1]);
+	sink_free(sink);
+}
+
+/* Also those of the last round, after which nobody cleans up. */
+static void destructors_that_insert_take_no_memory(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.partitions = 64;
+	struct goodbyes goodbyes = { .group.buf = start(&o), .keys = { early_key }, .times = MOST_GOODBYES };
+	CHECK(pthread_key_create(&goodbyes.keys[1], say_goodbye) == 0);
+	long before = 0;
+	for (uint64_t i = 0, n = scaled(2048); i < n; i++) {
+		thread_join(thread_run(end_with_goodbyes, &goodbyes));
+		if (i == n / 8)
+			before = proc_status("VmRSS");
+	}
+	if (MEMORY_TELLS)
+		assert_true(proc_status("VmRSS") - before < 4096); /* KiB; 8 a thread would be 14336 */
+	stop_clean(goodbyes.group.buf);
+	assert_int_equal(sink_flushed(sink), atomic_load(&goodbyes.group.next));
+	pthread_key_delete(goodbyes.keys[1]);
+	sink_free(sink);
+}
+
+static void reserve_and_commit_at_the_end(void *arg)
+{
+	struct goodbye *goodbye = arg;
+	databuffer_slot slots[2];
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(databuffer_reserve(goodbye->group->buf, 8, &slots[i]) == 0);
+	memcpy(slots[0].data, &(uint64_t){ atomic_fetch_add(&goodbye->group->next, 1) }, 8);
+	insert_next(goodbye->group, 1);
+	CHECK(databuffer_commit(&slots[0]) == 0);
+	CHECK(databuffer_abort(&slots[1]) == 0);
+	if (--goodbye->times > 0)
+		CHECK(pthread_setspecific(goodbye->key, goodbye) == 0);
+	else
+		free(goodbye);
+}
+
+static void slots_of_destructors_are_kept_until_they_are_committed(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	struct goodbyes goodbyes = { .group.buf = start(&o), .times = MOST_GOODBYES };
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(pthread_key_create(&goodbyes.keys[i], reserve_and_commit_at_the_end) == 0);
+	for (unsigned i = 0; i < 40; i++)
+		thread_join(thread_run(end_with_goodbyes, &goodbyes));
+	assert_int_equal(stats_of(goodbyes.group.buf).inserted, 40 * 2 * 2 * MOST_GOODBYES);
+	stop_clean(goodbyes.group.buf);
+	assert_flushed_once(sink, 0, 40 * 2 * 2 * MOST_GOODBYES);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_key_delete(goodbyes.keys[i]);
 	sink_free(sink);
 }
 
@@ -372,6 +428,253 @@ static void a_thread_that_is_cancelled_while_it_waits_leaves_the_buffer_whole(vo
 	sink_free(sink);
 }
 
+/* --- Where a thread can be cancelled: in none of the calls ------------------------------------------ */
+
+/* A handler of the program's that runs inside of a call and is itself a point of cancellation. */
+struct meeting {
+	struct group *group;
+	_Atomic int stage; /* 1: a handler runs, 2: the thread has been cancelled */
+	_Atomic bool over;
+	databuffer_slot slot;
+};
+
+static struct meeting meeting;
+
+static void meet(void)
+{
+	int stage = 0;
+	if (!atomic_compare_exchange_strong(&meeting.stage, &stage, 1))
+		return;
+	while (atomic_load(&meeting.stage) == 1)
+		pause_ms(1); /* nanosleep is a point of cancellation, as are most handlers' writes */
+	pthread_testcancel();
+}
+
+static void meet_event(const databuffer_event *event, void *ctx)
+{
+	(void)event, (void)ctx;
+	meet();
+}
+
+static void meet_drop(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	sink_drop(item, reason, meta);
+	meet();
+}
+
+static void meet_pressure(int high, size_t bytes, void *meta)
+{
+	(void)high, (void)bytes, (void)meta;
+	meet();
+}
+
+static void meet_log(databuffer_log_level level, const char *line, void *meta)
+{
+	(void)level, (void)line, (void)meta;
+	meet();
+}
+
+static int meet_visitor(const databuffer_item *item, unsigned partition, void *ctx)
+{
+	(void)item, (void)partition, (void)ctx;
+	meet();
+	return 0;
+}
+
+static void call_insert(databuffer *buf)
+{
+	insert_number(buf, 1000);
+}
+
+static void call_commit(databuffer *buf)
+{
+	(void)buf;
+	CHECK(databuffer_commit(&meeting.slot) == 0);
+}
+
+static void call_dump(databuffer *buf)
+{
+	CHECK(databuffer_dump(buf, meet_visitor, NULL) == 0);
+}
+
+static void call_reserve_and_commit(databuffer *buf)
+{
+	CHECK(databuffer_reserve(buf, 8, &meeting.slot) == 0);
+	memcpy(meeting.slot.data, &(uint64_t){ 1000 }, 8);
+	call_commit(buf);
+}
+
+static void (*meeting_call)(databuffer *buf);
+
+static void *call_and_be_cancelled(void *arg)
+{
+	struct group *group = arg;
+	meeting_call(group->buf);
+	atomic_store(&meeting.over, true);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* The call comes to its end, and then the thread. */
+static void expect_a_whole_call(struct group *group, void (*call)(databuffer *buf))
+{
+	void *result;
+	meeting = (struct meeting){ .group = group };
+	meeting_call = call;
+	pthread_t thread = thread_run(call_and_be_cancelled, group);
+	WAIT_FOR(atomic_load(&meeting.stage) == 1);
+	CHECK(pthread_cancel(thread) == 0);
+	atomic_store(&meeting.stage, 2);
+	CHECK(pthread_join(thread, &result) == 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK(atomic_load(&meeting.over));
+	check(group->buf);
+}
+
+static void no_call_is_a_point_of_cancellation_whatever_handler_it_runs(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.max_size = 4;
+	o.overflow = DATABUFFER_OVERFLOW_DROP_OLDEST;
+	o.handle_drop = meet_drop;
+	o.handle_pressure = meet_pressure;
+	o.pressure_high = 40;
+	struct group group = { .buf = start(&o) };
+	sink_close(sink);
+	insert_numbers(group.buf, 0, 4);
+	WAIT_FOR(sink_inside(sink) == 1);
+	expect_a_whole_call(&group, call_insert); /* handle_pressure */
+	assert_int_equal(databuffer_pressure(group.buf), 1);
+	insert_numbers(group.buf, 4, 7);
+	expect_a_whole_call(&group, call_insert); /* handle_drop */
+	expect_a_whole_call(&group, call_reserve_and_commit);
+	expect_a_whole_call(&group, call_dump);
+	CHECK(databuffer_telemetry_attach("meets", DATABUFFER_INSERT_STOP, meet_event, NULL) == 0);
+	expect_a_whole_call(&group, call_insert);
+	expect_a_whole_call(&group, call_reserve_and_commit);
+	CHECK(databuffer_telemetry_detach("meets") == 0);
+	databuffer_stats_t s = stats_of(group.buf);
+	assert_int_equal(s.inserted, 4 + 1 + 3 + 1 + 1 + 2);
+	assert_int_equal(s.dropped, sink_dropped(sink));
+	sink_open(sink);
+	stop_clean(group.buf);
+	sink_free(sink);
+}
+
+static void start_what_is_there(databuffer *buf)
+{
+	databuffer *other = buf;
+	databuffer_options o = databuffer_options_init();
+	o.name = "once";
+	o.handle_flush = sink_flush;
+	o.handle_log = meet_log;
+	CHECK(databuffer_start(&other, &o) == DATABUFFER_EEXIST);
+	CHECK(other == buf);
+}
+
+static void a_start_that_is_refused_is_none_either(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.name = "once";
+	struct group group = { .buf = start(&o) };
+	expect_a_whole_call(&group, start_what_is_there);
+	stop_clean(group.buf);
+	sink_free(sink);
+}
+
+static void *insert_and_stay(void *arg)
+{
+	struct group *group = arg;
+	insert_number(group->buf, 0);
+	return NULL;
+}
+
+static void *detach_and_be_cancelled(void *arg)
+{
+	(void)arg;
+	CHECK(databuffer_telemetry_detach("stays") == 0);
+	atomic_store(&meeting.over, true);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void a_detach_that_waits_is_none_either(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	struct group group = { .buf = start(&o) };
+	void *result;
+	meeting = (struct meeting){ .group = &group };
+	CHECK(databuffer_telemetry_attach("stays", DATABUFFER_INSERT_START, meet_event, NULL) == 0);
+	pthread_t stays = thread_run(insert_and_stay, &group);
+	WAIT_FOR(atomic_load(&meeting.stage) == 1);
+	pthread_t waits = thread_run(detach_and_be_cancelled, NULL);
+	/* From when its id is free it waits for the handler. */
+	WAIT_FOR(databuffer_telemetry_attach("stays", DATABUFFER_FLUSH_STUCK, meet_event, NULL) == 0);
+	CHECK(pthread_cancel(waits) == 0);
+	assert_false(atomic_load(&meeting.over));
+	atomic_store(&meeting.stage, 2);
+	CHECK(pthread_join(waits, &result) == 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK(atomic_load(&meeting.over));
+	thread_join(stays);
+	CHECK(databuffer_telemetry_detach("stays") == 0);
+	stop_clean(group.buf);
+	sink_free(sink);
+}
+
+static void *reserve_and_be_cancelled(void *arg)
+{
+	struct group *group = arg;
+	databuffer_slot slots[3];
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(databuffer_reserve(group->buf, 8, &slots[i]) == 0);
+	memcpy(slots[0].data, &(uint64_t){ 99 }, 8);
+	atomic_fetch_add(&group->accepted, 1);
+	for (;; sched_yield())
+		pthread_testcancel(); /* here, and not in a call of the system's, where the sanitizer loses track */
+	return NULL;
+}
+
+/* Neither the batch that they were in waits for its slots, nor the next, nor the memory of either. */
+static void a_thread_cancelled_between_reserve_and_commit_gives_its_slots_back(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.max_size = 8;
+	o.timeout = PATIENCE_MS;
+	struct group group = { .buf = start(&o) };
+	uint64_t next = 0;
+	for (unsigned cut_first = 0; cut_first <= 1; cut_first++) {
+		for (unsigned round = 0; round < 50; round++) {
+			void *result;
+			atomic_store(&group.accepted, 0);
+			insert_numbers(group.buf, next, next + 2);
+			pthread_t thread = thread_run(reserve_and_be_cancelled, &group);
+			WAIT_FOR(atomic_load(&group.accepted) == 1);
+			if (cut_first)
+				flush_all(group.buf); /* without the slots, which pin its memory */
+			CHECK(pthread_cancel(thread) == 0);
+			CHECK(pthread_join(thread, &result) == 0);
+			CHECK(result == PTHREAD_CANCELED);
+			insert_numbers(group.buf, next + 2, next + 8);
+			next += 8;
+			if (!cut_first)
+				WAIT_FOR(sink_flushed(sink) == next); /* a full batch */
+			flush_all(group.buf);
+		}
+	}
+	stop_clean(group.buf);
+	assert_flushed(sink, 0, next);
+	sink_free(sink);
+}
+
 int main(void)
 {
 	CHECK(pthread_key_create(&early_key, say_goodbye) == 0);
@@ -383,8 +686,14 @@ int main(void)
 		cmocka_unit_test(threads_that_have_ended_take_no_memory),
 		cmocka_unit_test(a_thread_keeps_nothing_of_buffers_that_are_gone),
 		cmocka_unit_test(inserts_of_destructors_of_keys_arrive),
+		cmocka_unit_test(destructors_that_insert_take_no_memory),
+		cmocka_unit_test(slots_of_destructors_are_kept_until_they_are_committed),
 		cmocka_unit_test(cancelled_threads_lose_nothing_and_hold_up_nobody),
 		cmocka_unit_test(a_thread_that_is_cancelled_while_it_waits_leaves_the_buffer_whole),
+		cmocka_unit_test(no_call_is_a_point_of_cancellation_whatever_handler_it_runs),
+		cmocka_unit_test(a_start_that_is_refused_is_none_either),
+		cmocka_unit_test(a_detach_that_waits_is_none_either),
+		cmocka_unit_test(a_thread_cancelled_between_reserve_and_commit_gives_its_slots_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
