@@ -13,7 +13,8 @@
  * Open, one batch at a time is with its handler, the oldest, and the next not
  * before the end of a backoff, however many flights there may be and whatever
  * waits. A late handler counts as a failure once, when it becomes late, and as
- * an answer when it does answer.
+ * an answer when it does answer. That its worker died is a failure, whatever is
+ * made of it.
  */
 #ifndef DATABUFFER_CORE_BREAKER_H
 #define DATABUFFER_CORE_BREAKER_H

@@ -179,6 +179,14 @@ static void test_breaker(struct partition *partition, const struct segment *segm
 	}
 }
 
+/* How long it is to be left alone; after the verdict, which may be about other
+ * items than those that come next. */
+static void back_off(struct partition *partition, const struct databuffer_batch *batch, int64_t now_ns)
+{
+	if (partition->breaker.open)
+		partition->breaker.until_ns = retry_at(partition, batch, now_ns);
+}
+
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
@@ -203,13 +211,13 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	struct retry_reason reason;
 	bool over = !final && retry_is_over(partition, batch, answer, now_ns, &reason);
 	struct verdict verdict = judge(partition, segment, answer, over ? reason.text : NULL);
-	if (counted && partition->breaker.open)
-		partition->breaker.until_ns = retry_at(partition, batch, now_ns);
+	if (counted)
+		back_off(partition, batch, now_ns);
 	return verdict;
 }
 
 struct verdict partition_judge_death(struct partition *partition, struct segment *segment,
-                                     const struct worker_death *death)
+                                     const struct worker_death *death, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
 	ASSERT(partition_is_valid(partition));
@@ -223,6 +231,8 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 		return (struct verdict){ 0 };
 	batch->status = partition->last_status;
 	batch->deadline_ns = PORT_NEVER;
+	if (!segment->late)
+		test_breaker(partition, segment, partition->last_status, now_ns);
 	int answer = DATABUFFER_EWORKER;
 	if (death->counts)
 		answer = batch_answer_of_death(batch, (unsigned)partition->options->kill_limit, death->text);
@@ -230,6 +240,8 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 	 * worker may try at once: if too many die, the crew holds them back. */
 	struct verdict verdict = judge(partition, segment, answer, NULL);
 	verdict.at_once = true;
+	if (!segment->late)
+		back_off(partition, batch, now_ns);
 	return verdict;
 }
 
@@ -352,8 +364,7 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 3 > NEWS_ROOM)
 			continue;
 		test_breaker(partition, segment, DATABUFFER_ETIMEDOUT, now_ns);
-		if (partition->breaker.open)
-			partition->breaker.until_ns = retry_at(partition, batch, now_ns);
+		back_off(partition, batch, now_ns);
 		segment->late = late = true;
 		partition->timeouts++;
 		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);

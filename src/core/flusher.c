@@ -174,10 +174,11 @@ static void run_handler(struct databuffer *buf, struct worker *worker, struct se
 
 static struct verdict judge(struct partition *partition, struct segment *segment, const struct outcome *outcome)
 {
+	int64_t now_ns = buffer_now_ns(partition->buffer);
 	if (!outcome->died)
-		return partition_judge(partition, segment, outcome->answer, buffer_now_ns(partition->buffer));
+		return partition_judge(partition, segment, outcome->answer, now_ns);
 	const struct worker_death death = { .text = outcome->death, .counts = outcome->taken, .late = outcome->late };
-	return partition_judge_death(partition, segment, &death);
+	return partition_judge_death(partition, segment, &death, now_ns);
 }
 
 /* Runs the handler on a taken segment and lands it. Returns with the partition

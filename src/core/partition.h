@@ -190,7 +190,7 @@ struct worker_death {
 
 /* The same for a handler that never will answer, since its worker has died. */
 struct verdict partition_judge_death(struct partition *partition, struct segment *segment,
-                                     const struct worker_death *death);
+                                     const struct worker_death *death, int64_t now_ns);
 unsigned partition_land(struct partition *partition, struct segment *segment, const struct verdict *verdict,
                         int64_t now_ns);
 

@@ -221,6 +221,32 @@ static void late_flushes_open_it_and_a_late_answer_closes_it(void **state)
 	end(&bench);
 }
 
+/* Also such as count against the batch and have it searched. */
+static void deaths_of_workers_open_it(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = breaker_options(3);
+	o.kill_limit = 1;
+	begin(&bench, &o);
+	insert_all(&bench, 10);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct worker_death death = { .text = "killed by SIGSEGV", .counts = i > 0 };
+		struct segment *segment = take(&bench);
+		assert_non_null(segment); /* at once, as long as it is closed */
+		struct verdict verdict = partition_judge_death(&bench.partition, segment, &death, bench.now);
+		batch_finish(&segment->batch);
+		partition_land(&bench.partition, segment, &verdict, bench.now);
+		assert_int_equal(info(&bench).failures, i + 1);
+	}
+	assert_int_equal(info(&bench).breaker_open, 1);
+	assert_int_equal(news_of(&bench, DATABUFFER_BREAKER_OPEN)->event.status, DATABUFFER_EWORKER);
+	assert_null(take(&bench));
+	land(&bench, take_when_due(&bench), 0);
+	assert_int_equal(info(&bench).breaker_open, 0);
+	end(&bench);
+}
+
 static void a_flush_lets_one_probe_go_at_once(void **state)
 {
 	(void)state;
@@ -321,6 +347,7 @@ int main(void)
 		cmocka_unit_test(the_backoff_between_probes_grows),
 		cmocka_unit_test(what_is_rejected_or_too_large_closes_it),
 		cmocka_unit_test(late_flushes_open_it_and_a_late_answer_closes_it),
+		cmocka_unit_test(deaths_of_workers_open_it),
 		cmocka_unit_test(a_flush_lets_one_probe_go_at_once),
 		cmocka_unit_test(stopping_it_probes_on_from_retry_min),
 		cmocka_unit_test(also_pieces_that_were_given_up_go_one_per_backoff),
