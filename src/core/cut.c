@@ -299,6 +299,8 @@ static void shorten_backoffs(struct partition *partition, int64_t now_ns)
 	LIST_FOREACH(node, &partition->queue)
 		if (SEGMENT_OF(node)->not_before_ns > latest)
 			SEGMENT_OF(node)->not_before_ns = latest;
+	if (partition->breaker.until_ns > latest)
+		partition->breaker.until_ns = latest;
 }
 
 unsigned partition_reconfigure(struct partition *partition, const databuffer_options *before, int64_t now_ns)
@@ -311,6 +313,7 @@ unsigned partition_reconfigure(struct partition *partition, const databuffer_opt
 	if (o->flush_interval != before->flush_interval || o->flush_jitter != before->flush_jitter)
 		partition->next_cut_ns = draw_cut(partition, partition->cut_from_ns);
 	shorten_backoffs(partition, now_ns);
+	flight_reconsider(partition, before, now_ns);
 	return cut_advance(partition, now_ns) | TODO_ROOM;
 }
 

@@ -245,6 +245,17 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 	return verdict;
 }
 
+void flight_reconsider(struct partition *partition, const databuffer_options *before, int64_t now_ns)
+{
+	struct breaker *breaker = &partition->breaker;
+	if (pace_differs(before, partition->options))
+		partition->booked = false;
+	if (partition->options->breaker_failures == 0 && breaker->open) {
+		news_add(partition, DATABUFFER_BREAKER_CLOSE)->event.duration_ns = now_ns - breaker->opened_ns;
+		breaker->open = false;
+	}
+}
+
 /* --- Late flushes ------------------------------------------------------------------------- */
 
 static bool may_go_on_without(const struct partition *partition)

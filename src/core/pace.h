@@ -54,6 +54,12 @@ static inline bool pace_limits(const databuffer_options *options)
 	return options->rate_limit > 0 || options->rate_limit_flushes > 0;
 }
 
+/* Whether they limit otherwise than before. */
+static inline bool pace_differs(const databuffer_options *before, const databuffer_options *options)
+{
+	return before->rate_limit != options->rate_limit || before->rate_limit_flushes != options->rate_limit_flushes;
+}
+
 /* Takes the tokens of a call with so many items; returns when it may begin. */
 int64_t pace_book(struct pace *pace, const databuffer_options *options, uint64_t items, int64_t now_ns);
 

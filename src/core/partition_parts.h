@@ -74,6 +74,10 @@ int64_t flight_next(const struct partition *partition);
  * waits for. */
 void flight_book(struct partition *partition, int64_t now_ns);
 
+/* The options have changed: a booking at another rate is void, and a breaker that
+ * there is to be no more is closed. */
+void flight_reconsider(struct partition *partition, const databuffer_options *before, int64_t now_ns);
+
 /* Whether the rate limit, and only that, holds up a batch. */
 bool flight_is_paced(const struct partition *partition, int64_t now_ns);
 

@@ -69,6 +69,8 @@ static void change(struct databuffer *buf, databuffer_options *wanted, struct su
 	databuffer_options before = buf->options;
 	options_change(&buf->options, wanted);
 	buffer_publish_options(buf);
+	if (pace_differs(&before, &buf->options))
+		pace_init(&buf->pace); /* what is owed at the old rate is nothing to the new one */
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		struct partition *partition = &buf->partitions[i];
 		if (growth)

@@ -134,6 +134,35 @@ static void info_and_an_event_tell_how_long_a_batch_has_to_wait(void **state)
 	sink_keep(sink);
 }
 
+/* At one item a second the second batch waits for most of an hour, and what it would owe for longer. */
+static void another_rate_holds_at_once(void **state)
+{
+	(void)state;
+	static const int64_t rates[] = { 0, 1000000 };
+	for (int i = 0; i < 2; i++) {
+		struct sink *sink = sink_new();
+		databuffer_options o = sink_options(sink);
+		o.max_size = 3000;
+		o.partitions = 2;
+		o.max_queued = 2;
+		o.rate_limit = 1;
+		o.rate_limit_flushes = 1;
+		databuffer *buf = start(&o);
+		insert_numbers(buf, 0, 3000);
+		assert_int_equal(databuffer_flush(buf), 0);
+		WAIT_FOR(sink_flushed(sink) > 0);
+		insert_numbers(buf, 3000, 9000);
+		assert_int_equal(databuffer_sync_flush(buf, NULL, 0, 20), DATABUFFER_ETIMEDOUT);
+		assert_true(info_of(buf, 0).rate_wait_ms > 500000 || info_of(buf, 1).rate_wait_ms > 500000);
+		o.rate_limit = o.rate_limit_flushes = rates[i];
+		assert_int_equal(databuffer_reconfigure(buf, &o), 0);
+		flush_all(buf);
+		assert_flushed_once(sink, 0, 9000);
+		stop_clean(buf);
+		sink_free(sink);
+	}
+}
+
 static void in_a_programs_own_loop_the_deadline_is_when_the_tokens_are_there(void **state)
 {
 	(void)state;
@@ -165,6 +194,7 @@ int main(void)
 		cmocka_unit_test(no_more_flushes_a_second_than_rate_limit_flushes_says),
 		cmocka_unit_test(a_batch_larger_than_the_rate_goes_all_the_same),
 		cmocka_unit_test(info_and_an_event_tell_how_long_a_batch_has_to_wait),
+		cmocka_unit_test(another_rate_holds_at_once),
 		cmocka_unit_test(in_a_programs_own_loop_the_deadline_is_when_the_tokens_are_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,39 @@ static void also_pieces_that_were_given_up_go_one_per_backoff(void **state)
 	end(&bench);
 }
 
+static void it_closes_when_the_options_say_that_there_is_none(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = breaker_options(1), before;
+	o.max_in_flight = 2;
+	begin(&bench, &o);
+	insert_all(&bench, 20);
+	struct segment *first = take(&bench), *second = take(&bench);
+	land(&bench, first, -EIO);
+	land(&bench, second, -EIO);
+	bench.partition.news.count = 0;
+	/* A shorter backoff is one for the breaker, too. */
+	before = bench.options;
+	bench.options.retry_min = bench.options.retry_max = 10;
+	partition_reconfigure(&bench.partition, &before, bench.now);
+	assert_int_equal(partition_deadline(&bench.partition), bench.now + 10 * MS);
+	assert_int_equal(info(&bench).breaker_open, 1);
+	bench.now += 10 * MS;
+	assert_non_null(first = take(&bench));
+	assert_null(take(&bench));
+
+	before = bench.options;
+	bench.options.breaker_failures = 0;
+	assert_true(partition_reconfigure(&bench.partition, &before, bench.now) & TODO_FLUSH);
+	assert_int_equal(info(&bench).breaker_open, 0);
+	assert_int_equal(news_of(&bench, DATABUFFER_BREAKER_CLOSE)->event.duration_ns, 10 * MS);
+	assert_non_null(second = take(&bench));
+	land(&bench, first, 0);
+	land(&bench, second, 0);
+	end(&bench);
+}
+
 static void an_empty_partition_waits_for_the_probe_before_it_cuts_by_time(void **state)
 {
 	(void)state;
@@ -351,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_flush_lets_one_probe_go_at_once),
 		cmocka_unit_test(stopping_it_probes_on_from_retry_min),
 		cmocka_unit_test(also_pieces_that_were_given_up_go_one_per_backoff),
+		cmocka_unit_test(it_closes_when_the_options_say_that_there_is_none),
 		cmocka_unit_test(an_empty_partition_waits_for_the_probe_before_it_cuts_by_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
