@@ -88,7 +88,9 @@ static void no_two_partitions_give_the_same_id(void **state)
 	insert_numbers(buf, 0, 700);
 	flush_all(buf);
 	stop_clean(buf);
-	assert_int_equal(ids->count, 3 * 700 / 5);
+	/* Whose partition is full goes on to the next, so that the last batches may be smaller. */
+	assert_in_range(ids->count, 3 * 700 / 5, 3 * (700 / 5 + 7));
+	assert_int_equal(ids->count % 3, 0);
 	assert_one_id_for_one_set(ids);
 	sink_free(sink);
 	free(ids);
