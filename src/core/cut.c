@@ -173,7 +173,7 @@ bool cut_open_has_items(const struct partition *partition)
  * then the batch had better grow. */
 static unsigned cut_if_due(struct partition *partition, int64_t now_ns)
 {
-	if (flight_opens(partition) > now_ns || partition->queued > 0)
+	if (gate_opens(partition) > now_ns || partition->queued > 0)
 		return 0;
 	bool due = partition->next_cut_ns <= now_ns;
 	if (!due && !partition->asked)
@@ -197,7 +197,7 @@ unsigned cut_advance(struct partition *partition, int64_t now_ns)
 {
 	ASSERT(partition_is_valid(partition));
 	unsigned todo = cut_if_due(partition, now_ns);
-	flight_book(partition, now_ns);
+	gate_book(partition, now_ns);
 	ASSERT(partition_is_valid(partition));
 	return partition_is_ready(partition, now_ns) ? TODO_FLUSH | todo : todo;
 }
@@ -313,7 +313,7 @@ unsigned partition_reconfigure(struct partition *partition, const databuffer_opt
 	if (o->flush_interval != before->flush_interval || o->flush_jitter != before->flush_jitter)
 		partition->next_cut_ns = draw_cut(partition, partition->cut_from_ns);
 	shorten_backoffs(partition, now_ns);
-	flight_reconsider(partition, before, now_ns);
+	gate_reconsider(partition, before, now_ns);
 	return cut_advance(partition, now_ns) | TODO_ROOM;
 }
 

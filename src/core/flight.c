@@ -6,48 +6,6 @@
 
 /* --- Taking ------------------------------------------------------------------------------ */
 
-static int64_t later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-int64_t flight_opens(const struct partition *partition)
-{
-	if (partition->in_flight >= (unsigned)partition->options->max_in_flight)
-		return PORT_NEVER;
-	if (!partition->breaker.open)
-		return INT64_MIN;
-	return partition->in_flight > 0 ? PORT_NEVER : partition->breaker.until_ns;
-}
-
-/* But for the rate limit. */
-static int64_t next_unpaced(const struct partition *partition)
-{
-	const struct list *first = list_first(&partition->queue);
-	return first ? later(flight_opens(partition), SEGMENT_OF(first)->not_before_ns) : PORT_NEVER;
-}
-
-int64_t flight_next(const struct partition *partition)
-{
-	int64_t next = next_unpaced(partition);
-	return partition->booked ? later(next, partition->booked_ns) : next;
-}
-
-bool partition_is_ready(const struct partition *partition, int64_t now_ns)
-{
-	return flight_next(partition) <= now_ns && (partition->booked || !pace_limits(partition->options));
-}
-
-bool flight_is_paced(const struct partition *partition, int64_t now_ns)
-{
-	return partition->booked && partition->booked_ns > now_ns && next_unpaced(partition) <= now_ns;
-}
-
 /* 2^48 batches of one partition are 89 years of them at 100,000 a second. */
 static uint64_t next_batch_id(struct partition *partition)
 {
@@ -67,16 +25,12 @@ struct segment *partition_take(struct partition *partition, int64_t now_ns)
 	partition->in_flight++;
 	partition->attempts++;
 	segment->started_ns = now_ns;
-	batch_limit(&segment->batch, partition->fit.bound);
-	if (partition->booked)
-		pace_correct(partition->pace, partition->options, partition->booked_items,
-		             segment->batch.to - segment->batch.from);
-	partition->booked = false;
+	gate_pass(partition, &segment->batch);
 	if (segment->batch.id == 0)
 		segment->batch.id = next_batch_id(partition);
 	int64_t timeout = partition->options->flush_timeout;
 	batch_begin(&segment->batch, timeout > 0 ? port_deadline_ns(now_ns, timeout) : PORT_NEVER);
-	flight_book(partition, now_ns); /* where more than one may fly */
+	gate_book(partition, now_ns); /* where more than one may fly */
 	ASSERT(partition_is_valid(partition));
 	return segment;
 }
@@ -88,15 +42,10 @@ bool partition_begin_call(struct segment *segment)
 	                                               memory_order_relaxed, memory_order_relaxed);
 }
 
-void partition_defer(struct partition *partition, int64_t until_ns)
-{
-	SEGMENT_OF(list_first(&partition->queue))->not_before_ns = until_ns;
-}
-
 /* --- News --------------------------------------------------------------------------------- */
 
-static struct news_item *add_news(struct partition *partition, const struct segment *segment,
-                                  databuffer_event_kind kind, int64_t now_ns, int status)
+struct news_item *flight_news(struct partition *partition, const struct segment *segment,
+                              databuffer_event_kind kind, int64_t now_ns, int status)
 {
 	const struct databuffer_batch *batch = &segment->batch;
 	struct news_item *item = news_add(partition, kind);
@@ -107,24 +56,6 @@ static struct news_item *add_news(struct partition *partition, const struct segm
 	item->event.duration_ns = now_ns - segment->started_ns;
 	item->event.status = status;
 	return item;
-}
-
-/* --- The rate limit ------------------------------------------------------------------------ */
-
-void flight_book(struct partition *partition, int64_t now_ns)
-{
-	if (!pace_limits(partition->options) || partition->booked || next_unpaced(partition) > now_ns)
-		return;
-	struct segment *segment = SEGMENT_OF(list_first(&partition->queue));
-	batch_limit(&segment->batch, partition->fit.bound);
-	partition->booked = true;
-	partition->booked_items = segment->batch.to - segment->batch.from;
-	partition->booked_ns = pace_book(partition->pace, partition->options, partition->booked_items, now_ns);
-	if (partition->booked_ns > now_ns && news_is_heard(DATABUFFER_RATE_LIMITED)) {
-		databuffer_event *event = &add_news(partition, segment, DATABUFFER_RATE_LIMITED, now_ns, 0)->event;
-		event->attempt++; /* which is yet to come */
-		event->duration_ns = partition->booked_ns - now_ns;
-	}
 }
 
 /* --- Judging ----------------------------------------------------------------------------- */
@@ -164,29 +95,6 @@ static struct verdict judge(struct partition *partition, struct segment *segment
 	return verdict;
 }
 
-/* What a call came to says of whether the sink is there at all. */
-static void test_breaker(struct partition *partition, const struct segment *segment, int answer, int64_t now_ns)
-{
-	struct breaker *breaker = &partition->breaker;
-	if (answer_is_final(answer)) {
-		int64_t opened_ns = breaker->opened_ns;
-		if (breaker_answer(breaker))
-			add_news(partition, segment, DATABUFFER_BREAKER_CLOSE, now_ns, answer)->event.duration_ns =
-				now_ns - opened_ns;
-	} else if (breaker_fail(breaker, partition->options->breaker_failures, now_ns)) {
-		struct news_item *item = add_news(partition, segment, DATABUFFER_BREAKER_OPEN, now_ns, answer);
-		item->failures = breaker->failures;
-	}
-}
-
-/* How long it is to be left alone; after the verdict, which may be about other
- * items than those that come next. */
-static void back_off(struct partition *partition, const struct databuffer_batch *batch, int64_t now_ns)
-{
-	if (partition->breaker.open)
-		partition->breaker.until_ns = retry_at(partition, batch, now_ns);
-}
-
 struct verdict partition_judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns)
 {
 	struct databuffer_batch *batch = &segment->batch;
@@ -207,12 +115,12 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 	fit_batch(partition, batch->to - batch->from, answer);
 	bool final = answer_is_final(answer), counted = final || !segment->late;
 	if (counted)
-		test_breaker(partition, segment, answer, now_ns);
+		gate_answer(partition, segment, answer, now_ns);
 	struct retry_reason reason;
 	bool over = !final && retry_is_over(partition, batch, answer, now_ns, &reason);
 	struct verdict verdict = judge(partition, segment, answer, over ? reason.text : NULL);
 	if (counted)
-		back_off(partition, batch, now_ns);
+		gate_back_off(partition, batch, now_ns);
 	return verdict;
 }
 
@@ -232,7 +140,7 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 	batch->status = partition->last_status;
 	batch->deadline_ns = PORT_NEVER;
 	if (!segment->late)
-		test_breaker(partition, segment, partition->last_status, now_ns);
+		gate_answer(partition, segment, partition->last_status, now_ns);
 	int answer = DATABUFFER_EWORKER;
 	if (death->counts)
 		answer = batch_answer_of_death(batch, (unsigned)partition->options->kill_limit, death->text);
@@ -241,19 +149,8 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 	struct verdict verdict = judge(partition, segment, answer, NULL);
 	verdict.at_once = true;
 	if (!segment->late)
-		back_off(partition, batch, now_ns);
+		gate_back_off(partition, batch, now_ns);
 	return verdict;
-}
-
-void flight_reconsider(struct partition *partition, const databuffer_options *before, int64_t now_ns)
-{
-	struct breaker *breaker = &partition->breaker;
-	if (pace_differs(before, partition->options))
-		partition->booked = false;
-	if (partition->options->breaker_failures == 0 && breaker->open) {
-		news_add(partition, DATABUFFER_BREAKER_CLOSE)->event.duration_ns = now_ns - breaker->opened_ns;
-		breaker->open = false;
-	}
 }
 
 /* --- Late flushes ------------------------------------------------------------------------- */
@@ -268,7 +165,7 @@ static void go_on_without(struct partition *partition, struct segment *segment, 
 {
 	if (!may_go_on_without(partition))
 		return;
-	add_news(partition, segment, DATABUFFER_FLUSH_STUCK, now_ns, DATABUFFER_ETIMEDOUT);
+	flight_news(partition, segment, DATABUFFER_FLUSH_STUCK, now_ns, DATABUFFER_ETIMEDOUT);
 	segment->stuck = true;
 	partition->stuck++;
 	partition->in_flight--;
@@ -374,17 +271,22 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 		struct databuffer_batch *batch = &segment->batch;
 		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 3 > NEWS_ROOM)
 			continue;
-		test_breaker(partition, segment, DATABUFFER_ETIMEDOUT, now_ns);
-		back_off(partition, batch, now_ns);
+		gate_answer(partition, segment, DATABUFFER_ETIMEDOUT, now_ns);
+		gate_back_off(partition, batch, now_ns);
 		segment->late = late = true;
 		partition->timeouts++;
 		atomic_store_explicit(&batch->cancelled, 1, memory_order_relaxed);
 		batch->status = DATABUFFER_ETIMEDOUT;
-		add_news(partition, segment, DATABUFFER_FLUSH_EXCEPTION, now_ns, DATABUFFER_ETIMEDOUT)->alone =
+		flight_news(partition, segment, DATABUFFER_FLUSH_EXCEPTION, now_ns, DATABUFFER_ETIMEDOUT)->alone =
 			!may_go_on_without(partition);
 		go_on_without(partition, segment, now_ns);
 	}
 	return cut_advance(partition, now_ns) | (late ? TODO_ROOM : 0);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 int64_t partition_deadline(const struct partition *partition)
@@ -399,7 +301,7 @@ int64_t partition_deadline(const struct partition *partition)
 	if (partition->submitted)
 		return deadline;
 	if (!list_is_empty(&partition->queue))
-		return earlier(deadline, flight_next(partition));
+		return earlier(deadline, gate_next(partition));
 	bool may_cut = (partition->open && partition->open->leased > 0) || partition->options->flush_empty;
-	return may_cut ? earlier(deadline, later(flight_opens(partition), partition->next_cut_ns)) : deadline;
+	return may_cut ? earlier(deadline, gate_next_cut(partition)) : deadline;
 }

@@ -197,7 +197,7 @@ static int64_t until_ms(int64_t deadline_ns, int64_t now_ns)
 void partition_read_info(struct partition *partition, databuffer_partition_info *info, int64_t now_ns)
 {
 	const struct list *waiting = list_first(&partition->queue), *node;
-	int64_t retry_ns = waiting && !flight_is_paced(partition, now_ns) ? flight_next(partition) : INT64_MIN;
+	int64_t retry_ns = waiting && !gate_is_paced(partition, now_ns) ? gate_next(partition) : INT64_MIN;
 	const struct segment *oldest = waiting ? SEGMENT_OF(waiting) : NULL;
 	unsigned failed = 0, late = 0;
 	LIST_FOREACH(node, &partition->flying)
@@ -226,7 +226,7 @@ void partition_read_info(struct partition *partition, databuffer_partition_info 
 		.failures = partition->breaker.failures,
 		.breaker_open = partition->breaker.open,
 		.last_status = partition->last_status,
-		.rate_wait_ms = flight_is_paced(partition, now_ns) ? until_ms(partition->booked_ns, now_ns) : -1,
+		.rate_wait_ms = gate_is_paced(partition, now_ns) ? until_ms(partition->booked_ns, now_ns) : -1,
 		.next_flush_ms = until_ms(partition_next_cut(partition, now_ns), now_ns),
 		.next_retry_ms = retry_ns > now_ns ? until_ms(retry_ns, now_ns) : -1,
 	};

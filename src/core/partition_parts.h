@@ -5,6 +5,7 @@
  *      partition.c   its life, its numbers, those who wait for it
  *      supply.c      where its segments come from and go to
  *      cut.c         when a batch is cut, and what room there is
+ *      gate.c        when the next batch may go
  *      flight.c      a batch from its cut to its outcome
  *      retry.c       whether a failed batch is tried again, and when
  *      overflow.c    what is given up so that there is room
@@ -61,25 +62,44 @@ void cut_for_room(struct partition *partition, const struct shortage *shortage, 
  * tells whether one should come. Every event of a partition ends with this. */
 unsigned cut_advance(struct partition *partition, int64_t now_ns);
 
-/* --- flight.c ----------------------------------------------------------------------- */
+/* --- gate.c ------------------------------------------------------------------------- */
 
 /* From when on one more handler may run, as far as that does not depend on the
  * batch; PORT_NEVER: not before another has answered. */
-int64_t flight_opens(const struct partition *partition);
+int64_t gate_opens(const struct partition *partition);
 
 /* From when on the oldest batch that waits may go; PORT_NEVER also without one. */
-int64_t flight_next(const struct partition *partition);
+int64_t gate_next(const struct partition *partition);
 
-/* Books the call of that batch, if there is a rate limit and nothing else that it
- * waits for. */
-void flight_book(struct partition *partition, int64_t now_ns);
+/* From when on a batch may go that is yet to be cut by time. */
+int64_t gate_next_cut(const struct partition *partition);
+
+/* Books the call of the oldest batch, if there is a rate limit and nothing else
+ * that it waits for. */
+void gate_book(struct partition *partition, int64_t now_ns);
+
+/* Whether the rate limit, and only that, holds up a batch. */
+bool gate_is_paced(const struct partition *partition, int64_t now_ns);
+
+/* The batch goes: with no more items than the sink takes, for which it pays. */
+void gate_pass(struct partition *partition, struct databuffer_batch *batch);
+
+/* What a call came to says of whether the sink is there at all. */
+void gate_answer(struct partition *partition, const struct segment *segment, int answer, int64_t now_ns);
+
+/* How long it is to be left alone; after the verdict, which may be about other
+ * items than those that come next. */
+void gate_back_off(struct partition *partition, const struct databuffer_batch *batch, int64_t now_ns);
 
 /* The options have changed: a booking at another rate is void, and a breaker that
  * there is to be no more is closed. */
-void flight_reconsider(struct partition *partition, const databuffer_options *before, int64_t now_ns);
+void gate_reconsider(struct partition *partition, const databuffer_options *before, int64_t now_ns);
 
-/* Whether the rate limit, and only that, holds up a batch. */
-bool flight_is_paced(const struct partition *partition, int64_t now_ns);
+/* --- flight.c ----------------------------------------------------------------------- */
+
+/* Notes what is to be told of a batch. */
+struct news_item *flight_news(struct partition *partition, const struct segment *segment,
+                              databuffer_event_kind kind, int64_t now_ns, int status);
 
 /* --- retry.c ------------------------------------------------------------------------ */
 
