@@ -83,10 +83,15 @@ static void fit_batch(struct partition *partition, uint32_t count, int answer)
 }
 
 /* `given_up` is the sentence that items die with which are not to be tried again. */
-static struct verdict judge(struct partition *partition, struct segment *segment, int answer, const char *given_up)
+static struct verdict judge(struct partition *partition, struct segment *segment, int answer, int64_t now_ns,
+                            const char *given_up)
 {
 	struct databuffer_batch *batch = &segment->batch;
 	struct verdict verdict = batch_judge(batch, answer, given_up);
+	if (verdict.transient && !batch->failing) {
+		batch->failing = true;
+		batch->failing_since_ns = now_ns;
+	}
 	partition->flushed += verdict.flushed;
 	partition->flushed_bytes += verdict.flushed_bytes;
 	partition->dead += verdict.dead;
@@ -118,7 +123,7 @@ struct verdict partition_judge(struct partition *partition, struct segment *segm
 		gate_answer(partition, segment, answer, now_ns);
 	struct retry_reason reason;
 	bool over = !final && retry_is_over(partition, batch, answer, now_ns, &reason);
-	struct verdict verdict = judge(partition, segment, answer, over ? reason.text : NULL);
+	struct verdict verdict = judge(partition, segment, answer, now_ns, over ? reason.text : NULL);
 	if (counted)
 		gate_back_off(partition, batch, now_ns);
 	return verdict;
@@ -146,7 +151,7 @@ struct verdict partition_judge_death(struct partition *partition, struct segment
 		answer = batch_answer_of_death(batch, (unsigned)partition->options->kill_limit, death->text);
 	/* How often that may be is kill_limit's to say, not retry_limit's; and a fresh
 	 * worker may try at once: if too many die, the crew holds them back. */
-	struct verdict verdict = judge(partition, segment, answer, NULL);
+	struct verdict verdict = judge(partition, segment, answer, now_ns, NULL);
 	verdict.at_once = true;
 	if (!segment->late)
 		gate_back_off(partition, batch, now_ns);

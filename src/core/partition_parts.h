@@ -109,7 +109,7 @@ struct retry_reason {
 
 /* After a transient answer: whether these items have had all their attempts. If
  * so, the reason that they are given up for. */
-bool retry_is_over(struct partition *partition, struct databuffer_batch *batch, int answer, int64_t now_ns,
+bool retry_is_over(const struct partition *partition, const struct databuffer_batch *batch, int answer, int64_t now_ns,
                    struct retry_reason *reason);
 
 /* When they are tried again. */

@@ -38,16 +38,12 @@ int64_t retry_at(struct partition *partition, const struct databuffer_batch *bat
 	return at < last ? at : last;
 }
 
-bool retry_is_over(struct partition *partition, struct databuffer_batch *batch, int answer, int64_t now_ns,
+bool retry_is_over(const struct partition *partition, const struct databuffer_batch *batch, int answer, int64_t now_ns,
                    struct retry_reason *reason)
 {
 	const databuffer_options *o = partition->options;
 	const char *sentence = databuffer_strerror(answer);
-	if (!batch->failing) {
-		batch->failing = true;
-		batch->failing_since_ns = now_ns;
-	}
-	int64_t failing_ns = now_ns - batch->failing_since_ns;
+	int64_t failing_ns = batch->failing ? now_ns - batch->failing_since_ns : 0;
 	if (batch->from < batch->spent_end)
 		snprintf(reason->text, sizeof(reason->text), "given up with its batch, and failed alone too (%d: %s)",
 		         answer, sentence);

@@ -127,6 +127,30 @@ static void the_time_begins_anew_for_other_items(void **state)
 	end(&bench);
 }
 
+/* However the first attempt failed: here its worker died. */
+static void the_time_begins_with_the_first_failure_of_any_kind(void **state)
+{
+	(void)state;
+	struct bench bench;
+	databuffer_options o = options();
+	o.retry_min = o.retry_max = 400;
+	o.retry_for = 1000;
+	o.max_size = 1;
+	o.kill_limit = 2;
+	begin(&bench, &o);
+	insert_all(&bench, 1);
+	const struct worker_death death = { .text = "killed by SIGKILL", .counts = false };
+	struct segment *segment = take(&bench);
+	struct verdict verdict = partition_judge_death(&bench.partition, segment, &death, bench.now);
+	batch_finish(&segment->batch);
+	partition_land(&bench.partition, segment, &verdict, bench.now);
+	bench.now = 300 * MS;
+	while (bench.partition.held > 0)
+		land(&bench, take_when_due(&bench), -EIO);
+	assert_int_equal(bench.now, 1000 * MS);
+	end(&bench);
+}
+
 /* --- Given up ------------------------------------------------------------------------------------ */
 
 static uint32_t first_of(struct segment *segment)
@@ -289,6 +313,7 @@ int main(void)
 		cmocka_unit_test(an_item_is_dead_after_retry_limit_attempts),
 		cmocka_unit_test(the_last_attempt_is_made_when_retry_for_is_over),
 		cmocka_unit_test(the_time_begins_anew_for_other_items),
+		cmocka_unit_test(the_time_begins_with_the_first_failure_of_any_kind),
 		cmocka_unit_test(of_a_batch_that_is_given_up_what_passes_is_flushed),
 		cmocka_unit_test(a_sink_that_is_down_is_not_called_for_every_item),
 		cmocka_unit_test(a_sink_that_answers_is_called_for_every_item),
