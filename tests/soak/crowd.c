@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * crowd.c: those who call. Eight producers insert, in every way there is, in bursts, and their threads end and begin;
- * meddlers flush, wait, look, dump, count and listen.
+ * meddlers flush, wait, look, dump, count, listen and change options.
  */
 #include "soak/soak.h"
 
@@ -146,6 +146,28 @@ static void hear(const databuffer_event *event, void *ctx)
 	atomic_fetch_add((atomic_uint *)ctx, 1);
 }
 
+/* All or nothing, whatever runs meanwhile. */
+static void change_options(struct life *life, uint64_t *dice_seed)
+{
+	databuffer_options o = databuffer_options_init(), after = databuffer_options_init();
+	int64_t most, known = atomic_load(&life->most);
+	int rc;
+
+	if (databuffer_options_of(life->buf, &o) != 0)
+		return;
+	draw_live_options(&o, life, dice_seed);
+	most = o.max_size + o.max_size_jitter;
+	while (known < most && !atomic_compare_exchange_weak(&life->most, &known, most))
+		;
+	if (dice_below(dice_seed, 10) == 0)
+		o.partitions++; /* which may not change: nothing does */
+	rc = databuffer_reconfigure(life->buf, &o);
+	CHECK(rc == 0 || rc == DATABUFFER_EINVAL || rc == DATABUFFER_ESTOPPED);
+	if (databuffer_options_of(life->buf, &after) == 0)
+		CHECK(after.partitions == life->options.partitions);
+	atomic_fetch_add(&total.changes, rc == 0);
+}
+
 static void meddle_once(struct life *life, uint64_t *dice_seed)
 {
 	databuffer_partition_info infos[PARTITIONS_MOST];
@@ -154,7 +176,7 @@ static void meddle_once(struct life *life, uint64_t *dice_seed)
 	uint64_t some = dice_below(dice_seed, 10000);
 	char id[32];
 
-	switch (dice_below(dice_seed, 8)) {
+	switch (dice_below(dice_seed, 9)) {
 	case 0:
 		databuffer_flush(life->buf);
 		break;
@@ -179,6 +201,9 @@ static void meddle_once(struct life *life, uint64_t *dice_seed)
 		break;
 	case 6:
 		CHECK(databuffer_pressure(life->buf) >= 0 || atomic_load(&life->ending));
+		break;
+	case 7:
+		change_options(life, dice_seed);
 		break;
 	default:
 		look_at_stats(life->buf);

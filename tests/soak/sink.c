@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#define LATE_MS 50 /* more than any flush_timeout there is */
+
 /* False: the life is over, and its account with it. */
 static bool enter(struct life *life)
 {
@@ -23,8 +25,7 @@ static void receive(struct life *life, databuffer_batch *batch)
 	uint32_t last[PRODUCERS];
 	databuffer_item item;
 
-	CHECK(databuffer_batch_size(batch) <=
-	      (size_t)(life->options.max_size + life->options.max_size_jitter));
+	CHECK(databuffer_batch_size(batch) <= (size_t)atomic_load(&life->most));
 	CHECK(databuffer_batch_bytes(batch) <= (size_t)life->options.max_bytes);
 	if (life->ordered)
 		memcpy(last, life->flushed_to[partition], sizeof(last));
@@ -78,7 +79,7 @@ static int name_some(struct life *life, databuffer_batch *batch, uint64_t *dice_
 /* Longer than flush_timeout, if there is one; sometimes until nobody waits. */
 static void be_late(struct life *life, databuffer_batch *batch)
 {
-	int64_t until_ms = now_ms() + 2 * life->options.flush_timeout;
+	int64_t until_ms = now_ms() + (life->ordered ? 0 : LATE_MS);
 
 	while (now_ms() < until_ms && !databuffer_batch_cancelled(batch))
 		pause_ms(1);

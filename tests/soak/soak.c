@@ -3,7 +3,8 @@
  * soak.c [--minutes N | --seconds N] [--seed N]: a buffer under everything at once, life after life, for as long as
  * one likes.
  *
- * A life is of a few seconds, each with other options; half end in peace, half in the middle of it all. Every item's
+ * A life is of a few seconds, each with other options, some of which change meanwhile; half end in peace, half in
+ * the middle of it all. Every item's
  * outcome is kept (account.h) and held against the counters; at the end of all, threads, descriptors and memory are
  * as they were. What goes wrong ends it, with the place; the seed stands in the first line.
  */
@@ -29,30 +30,38 @@ uint64_t fresh_seed(void)
 
 /* --- Lives --------------------------------------------------------------------------------------- */
 
-static databuffer_options draw_options(struct life *life, uint64_t *dice_seed)
+void draw_live_options(databuffer_options *o, const struct life *life, uint64_t *dice_seed)
+{
+	o->max_size = 1 + (int64_t)dice_below(dice_seed, dice_below(dice_seed, 2) ? 2000 : 50);
+	o->max_size_jitter = (int64_t)dice_below(dice_seed, 2) * (int64_t)dice_below(dice_seed, 100);
+	o->flush_interval = (int64_t)dice_below(dice_seed, 50);
+	o->flush_jitter = (int64_t)dice_below(dice_seed, 20);
+	o->flush_timeout = life->ordered ? 0 : 5 + (int64_t)dice_below(dice_seed, 20);
+	o->timeout = (int64_t)dice_below(dice_seed, 20);
+	o->retry_min = 1 + (int64_t)dice_below(dice_seed, 3);
+	o->retry_max = o->retry_min + (int64_t)dice_below(dice_seed, 30);
+	o->retry_limit = dice_below(dice_seed, 3) ? 0 : 1 + (int64_t)dice_below(dice_seed, 10);
+	o->breaker_failures = (int64_t)dice_below(dice_seed, 2) * (1 + (int64_t)dice_below(dice_seed, 5));
+	o->rate_limit = dice_below(dice_seed, 4) ? 0 : 100000 + (int64_t)dice_below(dice_seed, 1000000);
+	o->rate_limit_flushes = dice_below(dice_seed, 4) ? 0 : 1000 + (int64_t)dice_below(dice_seed, 1000);
+}
+
+databuffer_options draw_options(struct life *life, uint64_t *dice_seed)
 {
 	databuffer_options o = databuffer_options_init();
 
+	life->ordered = dice_below(dice_seed, 2);
+	draw_live_options(&o, life, dice_seed);
+	atomic_store(&life->most, o.max_size + o.max_size_jitter);
 	o.partitions = 1 + (int64_t)dice_below(dice_seed, PARTITIONS_MOST);
-	o.max_size = 1 + (int64_t)dice_below(dice_seed, dice_below(dice_seed, 2) ? 2000 : 50);
-	o.max_size_jitter = (int64_t)dice_below(dice_seed, 2) * (int64_t)dice_below(dice_seed, 100);
 	o.max_bytes = dice_below(dice_seed, 2) ? 16 * ITEM_MOST + (int64_t)dice_below(dice_seed, 65536) : 1 << 20;
+	o.max_in_flight = life->ordered ? 1 : 1 + (int64_t)dice_below(dice_seed, 3);
 	o.max_queued = (int64_t)dice_below(dice_seed, 4);
 	o.idle_memory = (int64_t)dice_below(dice_seed, 2) * (1 + (int64_t)dice_below(dice_seed, 50));
-	o.flush_interval = (int64_t)dice_below(dice_seed, 50);
-	o.flush_jitter = (int64_t)dice_below(dice_seed, 20);
-	o.flush_empty = o.flush_interval > 0 && dice_below(dice_seed, 4) == 0;
-	o.timeout = (int64_t)dice_below(dice_seed, 20);
-	o.retry_min = 1 + (int64_t)dice_below(dice_seed, 3);
-	o.retry_max = o.retry_min + (int64_t)dice_below(dice_seed, 30);
+	o.flush_empty = dice_below(dice_seed, 4) == 0;
 	o.overflow = dice_below(dice_seed, 2) ? DATABUFFER_OVERFLOW_BLOCK : (int64_t)dice_below(dice_seed, 4);
 	o.pressure_high = dice_below(dice_seed, 2) ? 1 + (int64_t)dice_below(dice_seed, 100000) : 0;
 	o.pressure_low = o.pressure_high / 2;
-	o.retry_limit = dice_below(dice_seed, 3) ? 0 : 1 + (int64_t)dice_below(dice_seed, 10);
-	o.breaker_failures = (int64_t)dice_below(dice_seed, 2) * (1 + (int64_t)dice_below(dice_seed, 5));
-	life->ordered = dice_below(dice_seed, 2);
-	o.flush_timeout = life->ordered ? 0 : 5 + (int64_t)dice_below(dice_seed, 20);
-	o.max_in_flight = life->ordered ? 1 : 1 + (int64_t)dice_below(dice_seed, 3);
 	sink_set_handlers(&o, life);
 	return o;
 }
@@ -238,6 +247,7 @@ static void print_total(void)
 	printf("%" PRIu64 " inserted = %" PRIu64 " flushed + %" PRIu64 " dead + %" PRIu64 " dropped + %" PRIu64
 	       " left; %" PRIu64 " refused\n", total.inserted, total.outcomes[FLUSHED], total.outcomes[DEAD],
 	       total.outcomes[DROPPED], total.outcomes[LEFT], atomic_load(&total.refused));
+	printf("options were changed %" PRIu64 " times\n", atomic_load(&total.changes));
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@ struct life {
 	databuffer *buf;
 	databuffer_options options;
 	struct life *before;
+	_Atomic int64_t most; /* items in a batch, by any options so far */
 	bool ordered;        /* no flush overtakes another */
 	atomic_bool ending;  /* producers and meddlers leave */
 	atomic_bool gentle;  /* the handler fails no more */
@@ -31,11 +32,15 @@ struct life {
 
 struct total {
 	uint64_t lives, inserted, outcomes[OUTCOMES];
-	_Atomic uint64_t calls, failures, refused;
+	_Atomic uint64_t calls, failures, refused, changes;
 };
 
 extern struct account account; /* of the life that is on */
 extern struct total total;
+
+/* Options for a life that begins, or for one that is on: then only such as may change. */
+databuffer_options draw_options(struct life *life, uint64_t *dice_seed);
+void draw_live_options(databuffer_options *o, const struct life *life, uint64_t *dice_seed);
 
 /* Another for each thread and each call, all of the one that was printed. */
 uint64_t fresh_seed(void);
