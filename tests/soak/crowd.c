@@ -92,6 +92,15 @@ static int64_t insert_some(struct producer *producer, uint64_t *dice_seed)
 	return rc;
 }
 
+/* Neither committed nor aborted, it is nobody's when the thread is gone. */
+static void end_with_a_slot(struct life *life, uint64_t *dice_seed)
+{
+	databuffer_slot slot;
+
+	if (!atomic_load(&life->ending) && dice_below(dice_seed, 2))
+		databuffer_reserve(life->buf, draw_len(dice_seed), &slot);
+}
+
 /* A thread of that producer's: some thousand inserts, with pauses of any length between bursts of any length. */
 static void *work_a_shift(void *arg)
 {
@@ -105,6 +114,7 @@ static void *work_a_shift(void *arg)
 		if (dice_below(&dice_seed, 1000) == 0)
 			pause_ms((int64_t)dice_below(&dice_seed, 5));
 	}
+	end_with_a_slot(life, &dice_seed);
 	return NULL;
 }
 
