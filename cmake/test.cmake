@@ -6,13 +6,17 @@
 #       sees the public headers and is linked with the shared library, as a program of a user's is
 #
 # Both may say LABELS, TIMEOUT (seconds), LIBS (more libraries), ENVIRONMENT, and SERIAL (not beside other tests).
+#
+# A test of a kind that inserts runs twice. NAME.fence is the same once more with a fence at every insert, as on a
+# system without membarrier (DATABUFFER_BARRIER=fence).
+#
 # The floors reach an internal test as archives: it links what it uses, and where it defines all that one file of a
 # floor defines, its own stands in for that file, be it a simulated port.
 #
 # A test that cannot be made here says why and ends with 77: it is skipped.
 #
 #   databuffer_not_under(thread api.fork "a reason")
-#       lists the test as disabled in the builds of that sanitizer
+#       lists the test, by either barrier, as disabled in the builds of that sanitizer
 include_guard(GLOBAL)
 
 find_package(PkgConfig REQUIRED)
@@ -28,6 +32,12 @@ foreach(floor base port store core)
   set_target_properties(databuffer_${floor}_archive PROPERTIES LINKER_LANGUAGE C)
 endforeach()
 
+# In these kinds nothing is inserted; or, in sim, by either barrier as the seed has it.
+set(DATABUFFER_TEST_ONCE base port store docs house sim)
+if(DATABUFFER_FUZZ)
+  list(APPEND DATABUFFER_TEST_ONCE fuzz) # for the inputs that it makes, which it looks at by either when they are kept
+endif()
+
 # Registers a test of any kind with what all of them share.
 function(databuffer_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "SERIAL" "TIMEOUT;WORKING_DIRECTORY" "COMMAND;LABELS;ENVIRONMENT")
@@ -37,12 +47,21 @@ function(databuffer_add_test name)
   if(NOT test_WORKING_DIRECTORY)
     set(test_WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   endif()
-  add_test(NAME ${name} COMMAND ${test_COMMAND} WORKING_DIRECTORY ${test_WORKING_DIRECTORY})
   string(REGEX REPLACE "\\..*" "" kind ${name})
   set(labels ${kind} ${test_LABELS})
   set(environment ${DATABUFFER_TEST_ENVIRONMENT} ${test_ENVIRONMENT})
-  set_tests_properties(${name} PROPERTIES
-    SKIP_RETURN_CODE 77 TIMEOUT ${test_TIMEOUT} LABELS "${labels}" ENVIRONMENT "${environment}" RUN_SERIAL ${test_SERIAL})
+  set(names ${name})
+  if(NOT kind IN_LIST DATABUFFER_TEST_ONCE)
+    list(APPEND names ${name}.fence)
+  endif()
+  foreach(each IN LISTS names)
+    add_test(NAME ${each} COMMAND ${test_COMMAND} WORKING_DIRECTORY ${test_WORKING_DIRECTORY})
+    set_tests_properties(${each} PROPERTIES
+      SKIP_RETURN_CODE 77 TIMEOUT ${test_TIMEOUT} LABELS "${labels}" ENVIRONMENT "${environment}" RUN_SERIAL ${test_SERIAL})
+    if(each MATCHES "\\.fence$")
+      set_property(TEST ${each} APPEND PROPERTY ENVIRONMENT DATABUFFER_BARRIER=fence)
+    endif()
+  endforeach()
 endfunction()
 
 function(databuffer_test name)
@@ -82,16 +101,14 @@ function(databuffer_test name)
   endif()
   databuffer_add_test(${name} COMMAND ${target} ${serial} TIMEOUT ${test_TIMEOUT}
     LABELS ${test_LABELS} ENVIRONMENT ${test_ENVIRONMENT})
-  if(test_PUBLIC)
-    # Once more as on a system without membarrier: a fence at every insert.
-    databuffer_add_test(${name}.fence COMMAND ${target} ${serial} TIMEOUT ${test_TIMEOUT}
-      LABELS ${test_LABELS} ENVIRONMENT ${test_ENVIRONMENT} DATABUFFER_BARRIER=fence)
-  endif()
 endfunction()
 
 function(databuffer_not_under sanitizer name reason)
   if(DATABUFFER_SANITIZE STREQUAL sanitizer)
     set_tests_properties(${name} PROPERTIES DISABLED TRUE)
+    if(TEST ${name}.fence)
+      set_tests_properties(${name}.fence PROPERTIES DISABLED TRUE)
+    endif()
     message(STATUS "Not tested under the ${sanitizer} sanitizer: ${name} (${reason})")
   endif()
 endfunction()

@@ -54,10 +54,11 @@ static inline void begin(struct bench *bench, const databuffer_options *o)
 {
 	memset(bench, 0, sizeof(*bench));
 	bench->options = *o;
-	assert_int_equal(partition_init(&bench->partition, NULL, 3, "bench", &bench->options, 1, true, 0), 0);
+	assert_int_equal(partition_init(&bench->partition, NULL, 3, "bench", &bench->options, 1,
+	                                !port_has_barrier(), 0), 0);
 	pace_init(&bench->pace);
 	bench->partition.pace = &bench->pace;
-	lane_init(&bench->lane, &bench->partition, &bench->lane, true);
+	lane_init(&bench->lane, &bench->partition, &bench->lane, !port_has_barrier());
 }
 
 static inline void end(struct bench *bench)

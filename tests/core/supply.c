@@ -123,7 +123,7 @@ static void a_batch_that_is_open_and_has_room_needs_no_time(void **state)
 	databuffer_options o = options();
 	begin(&bench, &o);
 	struct lane other;
-	lane_init(&other, &bench.partition, &other, true);
+	lane_init(&other, &bench.partition, &other, !port_has_barrier());
 	struct lease_request request = { .item_size = 4, .n = 1, .payload = 4 };
 	uint32_t value = 10;
 	/* Not the first item, which may move a deadline; nor one that would need a cut. */
