@@ -152,6 +152,10 @@ enum lease segment_lease(struct segment *segment, struct lane *lane, const struc
 /* Ends one lane's lease, on the lane's own thread or after it has ended. */
 void segment_return(struct segment *segment, struct lane *lane);
 
+/* Books what the lane has filled, and gives the slots back that it has not: of a
+ * lease that is over, or about to be replaced by its own thread. */
+void segment_end_slots(struct segment *segment, struct lane *lane, uint32_t committed);
+
 /* Ends all leases and closes the gaps. */
 void segment_recall(struct segment *segment);
 
