@@ -84,6 +84,10 @@ void batch_finish(struct databuffer_batch *batch);
 /* Its result bytes have been told, or nobody is left to be told. */
 void batch_drop_result(struct databuffer_batch *batch);
 
+/* Adds item i to those that go to handle_dead; NULL without memory, or where no
+ * more can be named. */
+struct batch_dead *batch_add_dead(struct databuffer_batch *batch, uint32_t i, const char *text);
+
 /* Whether the sink has said what it makes of these very items: all but for now. */
 static inline bool answer_is_final(int answer)
 {
