@@ -122,7 +122,10 @@ int crew_start(struct crew *crew, const databuffer_options *given)
 		return DATABUFFER_ENOMEM;
 	crew->serving = forkserver_start(&crew->server, crew->buf);
 	crew->server_pid = crew->server.pid;
-	return crew->serving && crew_watch_start(crew) ? 0 : DATABUFFER_EAGAIN;
+	pthread_mutex_lock(&crew->lock);
+	bool watched = crew->serving && crew_watch_start(crew);
+	pthread_mutex_unlock(&crew->lock);
+	return watched ? 0 : DATABUFFER_EAGAIN;
 }
 
 void crew_stop(struct crew *crew, int64_t deadline_ns)

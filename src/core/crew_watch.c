@@ -399,7 +399,7 @@ static void watch_main(void *arg)
 	buffer_release(buf);
 }
 
-/* Under the lock, or before anybody else knows the crew. */
+/* Under the lock. */
 bool crew_watch_start(struct crew *crew)
 {
 	if (crew->bell < 0)

@@ -96,8 +96,11 @@ static void bury_if_unsaid(struct dispatch *dispatch, int64_t now_ns)
 	}
 	if (dispatch->ended_ns == PORT_NEVER)
 		dispatch->ended_ns = now_ns;
-	if (now_ns - dispatch->ended_ns >= END_NS)
-		mailbox_bury(dispatch->mailbox, &(struct port_end){ .by_signal = false, .number = END_UNKNOWN });
+	if (now_ns - dispatch->ended_ns < END_NS)
+		return;
+	pthread_mutex_lock(&dispatch->crew->lock); /* the watch may be at the same */
+	mailbox_bury(dispatch->mailbox, &(struct port_end){ .by_signal = false, .number = END_UNKNOWN });
+	pthread_mutex_unlock(&dispatch->crew->lock);
 }
 
 bool dispatch_poll(struct dispatch *dispatch, int64_t now_ns)

@@ -128,15 +128,13 @@ void mailbox_say_answered(struct mailbox *mailbox)
 
 void mailbox_bury(struct mailbox *mailbox, const struct port_end *end)
 {
-	uint32_t was;
+	uint32_t was = mailbox_state(mailbox);
+	if (was == MAILBOX_GONE)
+		return; /* what has been said of it is being read */
 	mailbox->end_by_signal = end->by_signal;
 	mailbox->end_number = end->number;
 	/* The application may still post, collect or dismiss. */
-	do {
+	for (mailbox->was = was; !move(mailbox, was, MAILBOX_GONE); mailbox->was = was)
 		was = mailbox_state(mailbox);
-		if (was == MAILBOX_GONE)
-			return;
-		mailbox->was = was;
-	} while (!move(mailbox, was, MAILBOX_GONE));
 	wake(mailbox, &mailbox->application_sleeps);
 }

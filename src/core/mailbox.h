@@ -113,6 +113,7 @@ void mailbox_say_answered(struct mailbox *mailbox);
 
 /* --- The fork server's --------------------------------------------------------------- */
 
+/* Of one that is buried already, nothing. One at a time. */
 void mailbox_bury(struct mailbox *mailbox, const struct port_end *end);
 
 #endif

@@ -772,6 +772,8 @@ static void what_a_stop_gives_up_is_left_and_its_worker_killed(void **state)
 static void a_child_of_the_application_has_workers_of_its_own(void **state)
 {
 	(void)state;
+	if (UNDER_TSAN)
+		skip(); /* the sanitizer starts no threads in the child of a process with threads */
 	struct sink *sink = sink_new();
 	databuffer_options o = worker_options(sink);
 	o.max_size = 100;
