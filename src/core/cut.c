@@ -130,6 +130,7 @@ static unsigned cut_even_empty(struct partition *partition, databuffer_trigger t
 	unsigned todo = segment->held > 0 ? TODO_ROOM : 0;
 	ASSERT(partition_is_valid(partition));
 	partition->open = NULL;
+	STEP("cut: to be sealed");
 	uint32_t count = segment_seal(segment, trigger);
 	if (count > 0)
 		partition->varied = segment->varied;
@@ -246,6 +247,7 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
 			return ROOM_OTHERS;
 		if (lease != LEASE_GRANTED && segment_has_more(open)) {
 			segment_recall(open);
+			STEP("cut: recalled, to lease again");
 			lease = segment_lease(open, lane, request);
 		}
 		if (lease == LEASE_GRANTED)

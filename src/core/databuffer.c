@@ -61,6 +61,7 @@ int buffer_enter(struct databuffer *buf)
 			return DATABUFFER_ESTOPPED;
 	} while (!atomic_compare_exchange_weak_explicit(&buf->users, &users, users + 1, memory_order_acquire,
 	                                                memory_order_relaxed));
+	STEP("buffer: counted in");
 	uint32_t state = atomic_load_explicit(&buf->state, memory_order_acquire);
 	if (state >= BUFFER_STOPPED) {
 		buffer_release(buf);
@@ -84,6 +85,7 @@ void buffer_retain(struct databuffer *buf)
 
 void buffer_release(struct databuffer *buf)
 {
+	STEP("buffer: to go out");
 	if (atomic_fetch_sub_explicit(&buf->users, 1, memory_order_acq_rel) == 1)
 		free_insides(buf);
 }
@@ -126,6 +128,7 @@ bool buffer_wait(_Atomic uint32_t *word, _Atomic uint32_t *waiters, uint32_t see
 	if (port_watch(word, seen))
 		return true;
 	atomic_fetch_add_explicit(waiters, 1, memory_order_seq_cst);
+	STEP("buffer: counted as a waiter");
 	bool in_time = port_wait(word, seen, deadline_ns);
 	atomic_fetch_sub_explicit(waiters, 1, memory_order_relaxed);
 	return in_time;
@@ -134,6 +137,7 @@ bool buffer_wait(_Atomic uint32_t *word, _Atomic uint32_t *waiters, uint32_t see
 static void wake(_Atomic uint32_t *word, _Atomic uint32_t *waiters)
 {
 	atomic_fetch_add_explicit(word, 1, memory_order_seq_cst);
+	STEP("buffer: rang the bell");
 	if (atomic_load_explicit(waiters, memory_order_seq_cst) > 0)
 		port_wake(word, INT_MAX);
 }
@@ -161,6 +165,7 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 		loop_look(buf, todo & TODO_FLUSH, deadline);
 	pressure_count(partition);
 	pthread_mutex_unlock(&partition->lock);
+	STEP("buffer: unlocked");
 	if (todo & TODO_ROOM)
 		buffer_wake_room(buf);
 	if (todo & TODO_SETTLED)
@@ -372,12 +377,16 @@ int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 		return DATABUFFER_ESTOPPED;
 	}
 	int64_t deadline = buffer_deadline_ns(buf, timeout_ms);
+	STEP("stop: no more inserts");
 	flush_all(buf, deadline);
+	STEP("stop: to give back");
 	int64_t left = give_back(buf);
+	STEP("stop: has given back");
 	crew_stop(buf->crew, deadline);
 	pressure_close(buf, deadline);
 	supervisor_remove(buf);
 	registry_remove(buf);
+	STEP("stop: to be over");
 	atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_seq_cst);
 	buffer_wake_room(buf);
 	buffer_wake_settled(buf);

@@ -2,6 +2,7 @@
 /* The pool of flusher threads, and the flushing of one batch. */
 #include "core/flusher.h"
 
+#include "core/debug.h"
 #include "core/dispatch.h"
 #include "core/guard.h"
 #include "core/log.h"
@@ -212,6 +213,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	const char *why = outcome.died ? outcome.death : databuffer_strerror(answer);
 	struct attempt attempt = { batch->attempt, databuffer_batch_size(batch), answer, why };
 	bool failed = !answer_is_final(answer);
+	STEP("flusher: has its answer");
 	pthread_mutex_lock(&partition->lock);
 	struct verdict verdict = judge(partition, segment, &outcome);
 	if (verdict.dead > 0 || failed) {
@@ -220,6 +222,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 			warn_of_failure(partition, &attempt, &verdict);
 		bury(partition, segment, &verdict, answer);
 		end_if_forked(generation);
+		STEP("flusher: to land");
 		pthread_mutex_lock(&partition->lock);
 	}
 	batch_finish(batch);
@@ -235,6 +238,7 @@ static struct partition *serve(struct partition *partition, unsigned *handlers)
 	struct partition *next = NULL;
 	unsigned todo = 0;
 	uint32_t generation = fork_generation();
+	STEP("flusher: comes");
 	pthread_mutex_lock(&partition->lock);
 	partition->submitted = false;
 	for (int64_t now; !next && partition_is_ready(partition, now = buffer_now_ns(partition->buffer));) {
@@ -246,6 +250,7 @@ static struct partition *serve(struct partition *partition, unsigned *handlers)
 		news_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
 		pressure_tell(partition->buffer);
 		end_if_forked(generation);
+		STEP("flusher: has taken");
 		todo = 0;
 		flush_segment(partition, segment, worker, &todo);
 		++*handlers;

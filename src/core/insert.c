@@ -3,6 +3,7 @@
 #include "core/buffer.h"
 
 #include "base/hash.h"
+#include "core/debug.h"
 #include "core/insert.h"
 #include "core/log.h"
 #include "core/options.h"
@@ -185,6 +186,7 @@ static int64_t insert_slow(struct databuffer *buf, struct insertion *insertion)
 /* A lane has used up its lease; its batch may be full. */
 static COLD int look_if_full(struct databuffer *buf, struct lane *lane)
 {
+	STEP("insert: lease used up");
 	if (buffer_enter(buf) != 0)
 		return 0;
 	struct partition *partition = lane->partition;

@@ -40,6 +40,7 @@ static enum lane_put put_even(struct lane *lane, const void *base, uint32_t n, s
 	ASSERT(lane_is_valid(lane));
 	if (item_size != lane->item_len || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
+	STEP("lane: even, has room");
 	lane_copy(lane->arena + (size_t)slot * item_size, base, n * item_size);
 	return lane_commit(lane, slot + n);
 }
@@ -54,7 +55,9 @@ enum lane_put lane_put(struct lane *lane, const void *data, size_t len)
 	/* The first test keeps the sum of the second from wrapping. */
 	if (len > lane->byte_end || at + len > lane->byte_end || !lane_claim(lane, slot, 1))
 		return LANE_REFUSED;
+	STEP("lane: one, has room");
 	lane_copy(lane->arena + at, data, len);
+	STEP("lane: one, no entry yet");
 	atomic_store_explicit(&lane->index[slot], slot_entry((uint32_t)at, (uint32_t)len), memory_order_relaxed);
 	return lane_commit_mixed(lane, slot + 1, (uint32_t)(at + len), (uint32_t)len);
 }
@@ -69,8 +72,10 @@ enum lane_put lane_put_array(struct lane *lane, const void *base, uint32_t n, ui
 	ASSERT(lane_is_valid(lane) && lane->byte <= lane->byte_end);
 	if (at + bytes > lane->byte_end || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
+	STEP("lane: array, has room");
 	if (bytes)
 		memcpy(lane->arena + at, base, bytes);
+	STEP("lane: array, no entries yet");
 	for (uint32_t i = 0; i < n; i++)
 		atomic_store_explicit(&lane->index[slot + i],
 		                      slot_entry((uint32_t)at + i * item_size, item_size), memory_order_relaxed);
@@ -86,6 +91,7 @@ static enum lane_put put_items_even(struct lane *lane, const databuffer_item *it
 			return LANE_REFUSED;
 	if (!lane_claim(lane, slot, n))
 		return LANE_REFUSED;
+	STEP("lane: even items, have room");
 	unsigned char *to = lane->arena + (size_t)slot * len;
 	for (uint32_t i = 0; i < n && len > 0; i++, to += len)
 		lane_copy(to, items[i].data, len);
@@ -104,6 +110,7 @@ enum lane_put lane_put_items(struct lane *lane, const databuffer_item *items, ui
 	uint32_t payload = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		size_t len = items[i].len;
+		STEP("lane: items, the next");
 		at = align_up(at, slot_alignment(len));
 		if (len)
 			lane_copy(lane->arena + at, items[i].data, len);
@@ -132,12 +139,14 @@ void lane_withdraw(struct lane *lane)
 {
 	ASSERT(lane_is_valid(lane));
 	atomic_store_explicit(&lane->end, 0, memory_order_seq_cst);
+	STEP("lane: withdrawn");
 }
 
 uint32_t lane_settle(struct lane *lane)
 {
 	for (unsigned round = 0;; round++) {
 		uint32_t claimed = atomic_load_explicit(&lane->claimed, memory_order_seq_cst);
+		STEP("lane: settling");
 		uint32_t committed = atomic_load_explicit(&lane->committed, memory_order_acquire);
 		if (claimed == committed) {
 			ASSERT(lane_is_valid(lane));

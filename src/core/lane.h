@@ -137,9 +137,11 @@ __attribute__((always_inline)) static inline bool lane_claim_unfenced(struct lan
                                                                      uint32_t *end)
 {
 	atomic_store_explicit(&lane->claimed, slot + n, memory_order_relaxed);
+	STEP("lane: claimed");
 	atomic_signal_fence(memory_order_seq_cst);
 	*end = atomic_load_explicit(&lane->end, memory_order_relaxed);
 	if (__builtin_expect(slot + n > *end, 0)) {
+		STEP("lane: refused");
 		atomic_store_explicit(&lane->claimed, slot, memory_order_release);
 		return false;
 	}
@@ -152,8 +154,10 @@ static inline bool lane_claim(struct lane *lane, uint32_t slot, uint32_t n)
 	if (!lane->fenced)
 		return lane_claim_unfenced(lane, slot, n, &end);
 	atomic_store_explicit(&lane->claimed, slot + n, memory_order_seq_cst);
+	STEP("lane: claimed, fenced");
 	if (slot + n <= atomic_load_explicit(&lane->end, memory_order_seq_cst))
 		return true;
+	STEP("lane: refused, fenced");
 	atomic_store_explicit(&lane->claimed, slot, memory_order_release);
 	return false;
 }
@@ -161,8 +165,10 @@ static inline bool lane_claim(struct lane *lane, uint32_t slot, uint32_t n)
 /* Step 5, and whether the lease is used up. */
 static inline enum lane_put lane_commit(struct lane *lane, uint32_t slot)
 {
+	STEP("lane: copied");
 	atomic_store_explicit(&lane->committed, slot, memory_order_release);
 	ASSERT(lane_is_valid(lane));
+	STEP("lane: committed");
 	return slot == atomic_load_explicit(&lane->end, memory_order_relaxed) ? LANE_EXHAUSTED : LANE_STORED;
 }
 
@@ -239,9 +245,11 @@ __attribute__((always_inline)) static inline enum lane_put lane_put_quick(struct
 	ASSERT(lane_is_valid(lane) && lane->item_len == len);
 	if (!lane_claim_unfenced(lane, slot, 1, &end))
 		return LANE_REFUSED;
+	STEP("lane: quick, has room");
 	unsigned char *to = lane->arena + (size_t)slot * len;
 	port_prefetch_to_write(to + LANE_AHEAD);
 	lane_copy_words(to, data, len);
+	STEP("lane: quick, copied");
 	atomic_store_explicit(&lane->committed, slot + 1, memory_order_release);
 	ASSERT(lane_is_valid(lane));
 	return slot + 1 == end ? LANE_EXHAUSTED : LANE_STORED;

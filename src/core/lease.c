@@ -110,6 +110,7 @@ static enum lease grant(struct segment *segment, struct lane *lane)
 	/* The first pages are touched as they come: many buffers are small. */
 	if (segment->arena_leased > segment->populated && segment->arena_leased > POPULATE_FROM)
 		populate(segment);
+	STEP("segment: lease booked");
 	atomic_store_explicit(&lane->end, lane->lease_end, memory_order_release);
 	ASSERT(segment_is_valid(segment));
 	return LEASE_GRANTED;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/crew.h"
+#include "core/debug.h"
 #include "core/registry.h"
 
 /* --- Dump ---------------------------------------------------------------------------------- */
@@ -84,10 +85,12 @@ static int dump_partition(struct partition *partition, int (*visit)(const databu
 	buffer_unlock(partition, partition_filled(partition, buffer_now_ns(partition->buffer)));
 
 	uint32_t generation = fork_generation();
+	STEP("look: pinned");
 	for (size_t i = 0; i < count && answer == 0; i++)
 		answer = show(&views[i], partition->number, visit, ctx);
 
 	unsigned todo = 0;
+	STEP("look: shown");
 	pthread_mutex_lock(&partition->lock);
 	/* In a child that `visit` forked the segments are free, and the pins gone. */
 	for (size_t i = 0; i < count && generation == fork_generation(); i++)

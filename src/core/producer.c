@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/debug.h"
 #include "core/registry.h"
 
 /* Stands where nothing does: no buffer has this address. */
@@ -61,6 +62,7 @@ void producer_abort_hold(struct producer *producer, struct hold *hold)
 {
 	struct partition *partition = hold->partition;
 	unsigned todo = TODO_ROOM;
+	STEP("producer: to abort");
 	pthread_mutex_lock(&partition->lock);
 	if (hold->segment->sealed)
 		todo = partition_unpin(partition, hold->segment);
@@ -76,6 +78,7 @@ static void return_leases(struct producer *producer)
 	for (unsigned i = 0; i < producer->lane_count; i++) {
 		struct lane *lane = &producer->lanes[i];
 		struct partition *partition = lane->partition;
+		STEP("producer: to give back");
 		pthread_mutex_lock(&partition->lock);
 		if (lane->segment)
 			segment_return(lane->segment, lane);
@@ -101,6 +104,7 @@ static void end_producer(struct producer *producer)
 		list_remove(&producer->in_buffer);
 	}
 	registry_unlock();
+	STEP("producer: ends");
 	abort_holds(producer);
 	if (buf) {
 		return_leases(producer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reserving a slot, writing into it in place, and committing it. */
+#include "core/debug.h"
 #include "core/insert.h"
 #include "core/telemetry.h"
 
@@ -30,6 +31,7 @@ static int reserve_inside(struct databuffer *buf, size_t len, databuffer_slot *s
 	int rc = insert_waiting(producer, &lane, &request, NULL, hold, &deadline);
 	if (rc != 0)
 		return rc;
+	STEP("reserve: has a slot");
 	producer->hold_count++;
 	buffer_retain(buf); /* its memory stays, over a stop too */
 	*slot = (databuffer_slot){
@@ -79,6 +81,7 @@ static int commit(struct databuffer *buf, struct producer *producer, struct hold
 	struct partition *partition = hold->partition;
 	int rc = 0;
 	unsigned todo;
+	STEP("reserve: to commit");
 	pthread_mutex_lock(&partition->lock);
 	bool in_place = !hold->segment->sealed;
 	if (in_place) {
@@ -86,7 +89,9 @@ static int commit(struct databuffer *buf, struct producer *producer, struct hold
 		todo = partition_filled(partition, buffer_now_ns(buf));
 	} else {
 		pthread_mutex_unlock(&partition->lock);
+		STEP("reserve: batch is cut");
 		rc = move_on(buf, hold);
+		STEP("reserve: moved on");
 		pthread_mutex_lock(&partition->lock);
 		todo = partition_unpin(partition, hold->segment);
 	}

@@ -2,6 +2,7 @@
 /* What an insert does that its lane has no room for: other leases, other
  * partitions, waiting, or giving items up. */
 #include "core/buffer.h"
+#include "core/debug.h"
 #include "core/drop.h"
 #include "core/insert.h"
 #include "core/producer.h"
@@ -23,6 +24,7 @@ static enum partition_room put_into(struct lane *lane, const struct lease_reques
 {
 	struct partition *partition = lane->partition;
 	unsigned todo = 0;
+	STEP("insert: no lease");
 	pthread_mutex_lock(&partition->lock);
 	pressure_limit(partition);
 	if (!hold && partition_lease_open(partition, lane, request)) {
@@ -57,6 +59,7 @@ static struct lane *put_anywhere(struct producer *producer, const struct lease_r
 {
 	producer_look_again(producer, room_seen);
 	for (int recall = producer->lane_count == 1; recall <= 1; recall++) {
+		STEP("insert: goes round");
 		struct lane *lane = producer_cursor(producer);
 		for (unsigned i = 0; i < producer->lane_count; i++) {
 			enum partition_room room = put_into(lane, request, data, hold, recall, NULL);
@@ -96,6 +99,7 @@ static bool put_over_oldest(struct producer *producer, struct lane *lane, const 
 		struct dropped dropped = { 0 };
 		bool done = put_into(lane, request, data, hold, true, &dropped) == ROOM_LEASED;
 		bool more = dropped.segment != NULL;
+		STEP("insert: gave up the oldest");
 		drop_tell_oldest(producer, lane->partition, &dropped);
 		/* A child that handle_drop forked has nothing on hold. */
 		if (done && (!hold || hold->segment))
@@ -139,6 +143,7 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
 	struct databuffer *buf = producer->lanes[0].partition->buffer;
 	for (;;) {
 		uint32_t room = atomic_load_explicit(&buf->room, memory_order_seq_cst);
+		STEP("insert: heard the bell");
 		if (atomic_load_explicit(&buf->state, memory_order_acquire) != BUFFER_RUNNING)
 			return DATABUFFER_ESTOPPED;
 		if (*lane) {
@@ -158,6 +163,7 @@ int insert_waiting(struct producer *producer, struct lane **lane, const struct l
 		if (!deadline->waited)
 			atomic_fetch_add_explicit(&buf->waits, 1, memory_order_relaxed);
 		deadline->waited = true;
+		STEP("insert: found no room");
 		buffer_wait(&buf->room, &buf->room_waiters, room, deadline->ns);
 	}
 	return refuse(buf, DATABUFFER_ETIMEDOUT);

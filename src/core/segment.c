@@ -133,6 +133,7 @@ void segment_index(struct segment *segment)
 	for (uint32_t slot = 0; slot < segment->leased && segment->item_len != LANE_MIXED; slot++)
 		set_entry(segment, slot, segment_entry(segment, slot));
 	segment->item_len = LANE_MIXED;
+	STEP("segment: indexed");
 }
 
 static void close_gaps(struct segment *segment)
@@ -183,8 +184,10 @@ static void stop_lanes(struct segment *segment)
 	struct list *node;
 	LIST_FOREACH(node, &segment->lanes)
 		lane_withdraw(LIST_ENTRY(node, struct lane, link));
+	STEP("segment: leases withdrawn");
 	if (!idle && !segment->fenced && !list_is_empty(&segment->lanes))
 		port_barrier();
+	STEP("segment: barrier passed");
 	LIST_FOREACH(node, &segment->lanes)
 		lane_settle(LIST_ENTRY(node, struct lane, link));
 }
@@ -203,6 +206,7 @@ void segment_recall(struct segment *segment)
 	struct list *node, *next;
 	ASSERT(segment_is_valid(segment));
 	stop_lanes(segment);
+	STEP("segment: lanes at rest");
 	if (segment->item_len != LANE_MIXED && will_have_gaps(segment))
 		segment_index(segment);
 	LIST_FOREACH_SAFE(node, next, &segment->lanes)
@@ -215,6 +219,7 @@ void segment_recall(struct segment *segment)
 			lane->want = used > 0 ? used : 1;
 		end_lease(segment, lane, committed);
 	}
+	STEP("segment: leases ended");
 	if (segment->vacant > 0)
 		close_gaps(segment);
 	segment->promised = segment->bytes + segment->held_bytes;

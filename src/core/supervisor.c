@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/debug.h"
 #include "core/flusher.h"
 #include "core/registry.h"
 
@@ -93,6 +94,7 @@ static void supervisor_main(void *unused)
 			disarm(partition);
 			buffer_retain(buf);
 			pthread_mutex_unlock(&supervisor.lock);
+			STEP("supervisor: to tick");
 			supervisor_tick(partition, now);
 			if (generation != fork_generation())
 				return; /* a child that a handler of events or of the log forked */

@@ -234,6 +234,7 @@ unsigned supply_release(struct partition *partition, struct segment *segment)
 		partition->draining++;
 		return 0;
 	}
+	STEP("supply: to be free");
 	if (move_segment(partition, segment))
 		list_push_front(&partition->free, &segment->link);
 	return TODO_ROOM;
@@ -242,6 +243,7 @@ unsigned supply_release(struct partition *partition, struct segment *segment)
 unsigned partition_unpin(struct partition *partition, struct segment *segment)
 {
 	ASSERT(segment->pins > 0 && partition_is_valid(partition));
+	STEP("supply: to unpin");
 	if (--segment->pins > 0 || !segment->draining)
 		return 0;
 	partition->draining--;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/debug.h"
 #include "core/flusher.h"
 
 int databuffer_flush(databuffer *buf)
@@ -84,6 +85,7 @@ static int sync_inside(struct databuffer *buf, databuffer_result *results, size_
 		pthread_mutex_lock(&partition->lock);
 		buffer_unlock(partition, partition_sync_begin(partition, &waits[i], buffer_now_ns(buf)));
 	}
+	STEP("sync: to wait");
 	int rc = wait_for_all(buf, waits, deadline);
 	for (unsigned i = 0; i < buf->partition_count; i++) {
 		struct partition *partition = &buf->partitions[i];
