@@ -166,11 +166,12 @@ static void book(struct flight *flight)
 		item->moot = item->moot || oracle_gives_up(flight->account);
 		if (item->state == ITEM_FLUSHED || item->state == ITEM_DEAD)
 			item->gone = world_tally().steps;
-		if (item->state != ITEM_DYING || item->moot)
+		if (item->state != ITEM_DYING)
 			continue;
-		if (port_failures(flight->task) == flight->failures || flight->named_count > 0)
+		if (port_failures(flight->task) != flight->failures && flight->named_count == 0)
+			hold_again(flight, item);
+		else if (!item->moot)
 			world_fail("item %u is dead, and handle_dead was not told", flight->items[i]);
-		hold_again(flight, item);
 	}
 	flight->in_use = false;
 }
