@@ -382,8 +382,9 @@ bool flusher_submit(struct partition *partition)
 {
 	pthread_once(&pool.once, init_pool);
 	pthread_mutex_lock(&pool.lock);
-	bool served = true;
-	if (pool.looking > jobs()) {
+	/* Where it had been called by its crew it was served before its turn here. */
+	bool listed = !list_is_empty(&partition->ready), served = true;
+	if (listed || pool.looking > jobs()) {
 		/* One of them will see it. */
 	} else if (pool.looking + pool.idle > jobs()) {
 		pthread_cond_signal(&pool.wake);
@@ -392,9 +393,9 @@ bool flusher_submit(struct partition *partition)
 	} else {
 		served = pool.threads > 0;
 	}
-	if (served) {
+	partition->submitted = served;
+	if (served && !listed) {
 		buffer_retain(partition->buffer);
-		partition->submitted = true;
 		list_push_back(&pool.ready, &partition->ready);
 		add_jobs(1);
 	}

@@ -85,7 +85,7 @@ struct call *oracle_call(struct account *account, enum call_kind kind, const cha
 		.was_stopped = account->stopped,
 		.failures = port_failures(self),
 		.switches = world_switches(),
-		.partition = -1,
+		.partition = CALL_ANYWHERE,
 		.sync_bit = bit,
 	};
 	world_note(name, account->number, call->timeout_ms);

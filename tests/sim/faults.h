@@ -43,7 +43,7 @@
 	X(BURSTS, 300, "insert without a pause", "a full partition makes inserts wait, and no longer than they may")  \
 	X(PAUSES, 300, "stall for long, with room on lease", "a batch that is cut takes the lease back")              \
 	X(VANISHES, 50, "end, with room on lease and slots reserved", "lanes are taken back, slots come to nothing")  \
-	X(HOLDS, 300, "keep reserved slots while batches are cut", "no flush waits for them; the item goes into a later batch") \
+	X(HOLDS, 990, "keep reserved slots while batches are cut", "no flush waits for them; the item goes into a later batch") \
 	X(OVERSIZE, 50, "insert what is larger than `max_bytes`", "`DATABUFFER_EMSGSIZE`, and none of it is in")
 
 #define FAULTS_OF_SYSTEM(X)                                                                                           \

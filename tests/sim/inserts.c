@@ -44,6 +44,18 @@ static void allow_oversize(struct call *call, uint32_t len)
 
 /* --- One -------------------------------------------------------------------------- */
 
+/* By the function that has no timeout of its own, where none is asked for. */
+static int put_one(databuffer *buf, int key, const void *bytes, uint32_t len, int64_t timeout)
+{
+	if (key >= 0 && timeout < 0)
+		return databuffer_insert_keyed(buf, (uint64_t)key, bytes, len);
+	if (key >= 0)
+		return databuffer_insert_keyed_timed(buf, (uint64_t)key, bytes, len, timeout);
+	if (timeout < 0)
+		return databuffer_insert(buf, bytes, len);
+	return databuffer_insert_timed(buf, bytes, len, timeout);
+}
+
 static void insert_one(struct actor *actor, int key)
 {
 	struct account *account = actor->account;
@@ -60,17 +72,10 @@ static void insert_one(struct actor *actor, int key)
 	call->n = 1;
 	call->bytes = len;
 	call->keeps = handlers_are_dropping(account);
-	call->partition = key < 0 ? -1 : account->key_partition[key];
-	if (key >= 0 && call->partition < 0)
-		call->n = 0; /* nobody knows where it waits */
-	allow_oversize(call, len);
-	int rc;
 	if (key >= 0)
-		rc = databuffer_insert_keyed_timed(account->buf, (uint64_t)key, bytes, len, timeout);
-	else if (timeout < 0)
-		rc = databuffer_insert(account->buf, bytes, len);
-	else
-		rc = databuffer_insert_timed(account->buf, bytes, len, timeout);
+		call->partition = account->key_partition[key] < 0 ? CALL_SOMEWHERE : account->key_partition[key];
+	allow_oversize(call, len);
+	int rc = put_one(account->buf, key, bytes, len, timeout);
 	oracle_answer(number, 1, rc == 0);
 	oracle_return(call, rc);
 }
@@ -101,6 +106,19 @@ static unsigned draw_lens(const struct account *account, bool equal, uint32_t *l
 	return n;
 }
 
+/* Without `items`: n of `len` bytes. */
+static int64_t put_many(databuffer *buf, const databuffer_item *items, const void *bytes, unsigned n, uint32_t len,
+                        int64_t timeout)
+{
+	if (items && timeout < 0)
+		return databuffer_insert_batch(buf, items, n);
+	if (items)
+		return databuffer_insert_batch_timed(buf, items, n, timeout);
+	if (timeout < 0)
+		return databuffer_insert_array(buf, bytes, n, len);
+	return databuffer_insert_array_timed(buf, bytes, n, len, timeout);
+}
+
 void act_insert_many(struct actor *actor)
 {
 	struct account *account = actor->account;
@@ -113,7 +131,7 @@ void act_insert_many(struct actor *actor)
 	if (!oracle_has_room(n))
 		return;
 	uint32_t first = offer(account, n, lens, true);
-	int64_t timeout = draw_timeout(actor), rc;
+	int64_t timeout = draw_timeout(actor);
 	for (unsigned i = 0; i < n; i++) {
 		items[i] = (databuffer_item){ memory + bytes, lens[i] };
 		oracle_write(first + i, memory + bytes);
@@ -126,10 +144,7 @@ void act_insert_many(struct actor *actor)
 	call->bytes = bytes;
 	for (unsigned i = 0; i < n; i++)
 		allow_oversize(call, lens[i]);
-	if (array)
-		rc = databuffer_insert_array_timed(account->buf, memory, n, n > 0 ? lens[0] : 0, timeout);
-	else
-		rc = databuffer_insert_batch_timed(account->buf, items, n, timeout);
+	int64_t rc = put_many(account->buf, array ? NULL : items, memory, n, n > 0 ? lens[0] : 0, timeout);
 	if (rc > 0 && (together || rc >= n))
 		world_fail("%s of %u items, of which all go together, answers %lld", call->name, n, (long long)rc);
 	oracle_answer(first, n, rc == 0 ? n : rc > 0 ? (unsigned)rc : 0);

@@ -167,6 +167,9 @@ enum call_kind {
 	CALL_OTHER /* does not wait at all */
 };
 
+#define CALL_ANYWHERE  (-1)
+#define CALL_SOMEWHERE (-2)
+
 /* A call of the library that a task is in. */
 struct call {
 	bool in_use;
@@ -184,7 +187,7 @@ struct call {
 	bool keeps;            /* an insert that can give up nothing for itself */
 	/* CALL_INSERT */
 	uint32_t n, bytes;     /* of items that go in together; 0: they may go in one by one */
-	int partition;         /* that it is for; -1: any */
+	int partition;         /* that it is for; CALL_ANYWHERE, CALL_SOMEWHERE: nobody knows */
 	/* CALL_SYNC */
 	uint8_t sync_bit;
 	uint32_t sync_left;

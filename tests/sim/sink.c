@@ -52,6 +52,13 @@ static void read_otherwise(const struct flight *flight, databuffer_batch *batch)
 		world_fail("a batch is not shown as an array or an iovec, and there is memory");
 	if (databuffer_batch_at(batch, flight->count).data)
 		world_fail("a batch has an item beyond its last");
+	const char *its = flight->account->options.name;
+	if (strcmp(databuffer_batch_name(batch), its ? its : "") != 0)
+		world_fail("a batch is of a buffer named %s", databuffer_batch_name(batch));
+	databuffer_item first;
+	databuffer_batch_rewind(batch);
+	if (databuffer_batch_next(batch, &first) != (flight->count > 0))
+		world_fail("a batch that is walked once more has no first item, or has one");
 }
 
 /* --- What it names ------------------------------------------------------------------- */

@@ -236,7 +236,7 @@ static void check_inserts(void)
 		if (account->stopping)
 			world_fail("%s waits for room in a buffer that is stopping", call->name);
 		for (unsigned i = 0; i < account->buf->partition_count; i++)
-			if ((call->partition < 0 || call->partition == (int)i) &&
+			if ((call->partition == CALL_ANYWHERE || call->partition == (int)i) &&
 			    has_room(call, &account->buf->partitions[i]))
 				world_fail("%s waits, and partition %u has room", call->name, i);
 	}
