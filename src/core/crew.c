@@ -219,11 +219,12 @@ static void want_more(struct crew *crew)
 		port_event_set(crew->bell);
 }
 
-/* Who was called, and finds the worker dead, is still the first. */
+/* Who was called, and finds the worker dead, is still the first. Who is called, as a
+ * partition of several flights may be while one of them is released, is past the line. */
 static void stand_in_line(struct crew *crew, struct partition *partition, bool first)
 {
 	partition->submitted = true;
-	if (!list_is_empty(&partition->in_line))
+	if (!list_is_empty(&partition->in_line) || partition->called)
 		return;
 	if (first)
 		list_push_front(&crew->line, &partition->in_line);
