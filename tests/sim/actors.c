@@ -63,7 +63,8 @@ static int64_t program_now_ms(void)
 
 static void wait_for_work(struct account *account)
 {
-	int64_t next_ms = databuffer_next_deadline(account->buf), most_ms = 1 + plan_time_ns() / MS;
+	int64_t next_ms = databuffer_next_deadline(account->buf);
+	int64_t most_ms = plan_is_healed() ? 10000 : 1 + plan_time_ns() / MS;
 	int64_t wait_ms = next_ms == INT64_MAX ? most_ms : next_ms - program_now_ms();
 	if (wait_ms > most_ms)
 		wait_ms = most_ms;
@@ -102,6 +103,8 @@ static void act(struct actor *actor)
 		act_look(actor);
 	if (fault(FAULT_DUMP))
 		act_dump(actor);
+	if (fault(FAULT_CHANGES))
+		act_change(actor);
 	if (fault(FAULT_EVENTS))
 		act_events(actor);
 	if (fault(FAULT_MISUSE))

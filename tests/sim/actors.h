@@ -68,6 +68,7 @@ void act_flush(struct actor *actor);
 void act_sync(struct actor *actor);
 void act_look(struct actor *actor);
 void act_dump(struct actor *actor);
+void act_change(struct actor *actor);
 void act_events(struct actor *actor);
 void act_misuse(struct actor *actor);
 void act_stop(struct actor *actor);     /* and perhaps starts another */

@@ -18,7 +18,7 @@ static struct part *part_of(const struct flight *flight)
 
 static void begin_backoff(const struct flight *flight)
 {
-	const databuffer_options *o = &flight->account->options;
+	const databuffer_options *o = &flight->account->most;
 	struct part *part = part_of(flight);
 	int64_t most_ms = o->retry_min;
 	for (unsigned i = 0; i < flight->attempt && most_ms < o->retry_max; i++)
@@ -37,13 +37,15 @@ static enum spent is_spent(const struct flight *flight)
 {
 	const databuffer_options *o = &flight->account->options;
 	const struct item *first = &oracle_items[flight->items[0]];
+	if (flight->account->changed && oracle_is_unsure(flight->account))
+		return SPENT_PERHAPS;
 	if (o->retry_limit > 0 && flight->attempt >= (uint64_t)o->retry_limit)
 		return SPENT_YES;
 	if (o->retry_for == 0)
 		return first->spent ? SPENT_YES : SPENT_NO;
 	if (first->spent || now_ns(flight->account) - first->failing_since_ns >= o->retry_for * MS)
-		return world_last_stall_ns() > 0 ? SPENT_PERHAPS : SPENT_YES;
-	return world_last_stall_ns() > 0 ? SPENT_PERHAPS : SPENT_NO;
+		return oracle_stalls ? SPENT_PERHAPS : SPENT_YES;
+	return oracle_stalls ? SPENT_PERHAPS : SPENT_NO;
 }
 
 static void set_spent(struct flight *flight)
@@ -87,16 +89,32 @@ static void count_answer(struct account *account, int answer)
 }
 
 /* What it says of how much the sink takes at once. */
-static void learn_fit(struct part *part, uint32_t count, int answer)
+static void learn_fit(const struct account *account, struct part *part, uint32_t count, int answer)
 {
+	uint32_t whole = (uint32_t)(account->options.max_size + account->options.max_size_jitter);
 	if (answer == DATABUFFER_TOO_LARGE && count > 1) {
 		/* Beyond what it has taken it was a try, and what is known holds. */
 		if (part->fit == 0 || count <= part->fit)
 			part->fit = count - count / 2;
 		part->fit_taken = 0;
+		part->bounded = true;
+	} else if (answer == 0 && (count >= whole || account->changing)) {
+		part->fit = 0; /* it takes whole batches */
 	} else if (answer == 0 && part->fit > 0 && count >= part->fit) {
 		part->fit = count;
 		part->fit_taken++;
+	}
+}
+
+static void count_in_row(const struct flight *flight, bool final)
+{
+	struct part *part = part_of(flight);
+	if (final) {
+		part->taken++;
+	} else if (!oracle_is_late(flight)) { /* which was a failure already */
+		part->failed++;
+		part->failure_ns = flight->answered_ns;
+		part->failure_step = flight->answered_step;
 	}
 }
 
@@ -108,10 +126,13 @@ void oracle_lands(struct flight *flight, int answer)
 	enum spent spent = SPENT_NO;
 	world_note("handler answers", answer, flight->named_count);
 	if (!final && flight->count > 0) {
-		for (uint32_t i = 0; flight->attempt == 1 && i < flight->count; i++)
-			oracle_items[flight->items[i]].failing_since_ns = now_ns(account);
+		for (uint32_t i = 0; i < flight->count; i++)
+			if (oracle_items[flight->items[i]].failing_since_ns == 0)
+				oracle_items[flight->items[i]].failing_since_ns = now_ns(account);
 		spent = is_spent(flight);
 	}
+	if (flight->count > 0)
+		flight->failing_since_ns = oracle_items[flight->items[0]].failing_since_ns;
 	if (!names)
 		flight->named_count = 0;
 	bool permanent = final || spent == SPENT_YES;
@@ -130,13 +151,16 @@ void oracle_lands(struct flight *flight, int answer)
 			flush_item(flight, item);
 		flight->settled[i] = item->state != ITEM_HELD;
 		item->fails = permanent ? 0 : item->fails + 1;
+		if (permanent)
+			item->failing_since_ns = 0;
 	}
 	flight->spent = spent != SPENT_NO;
 	if (flight->spent)
 		set_spent(flight);
 	if (!permanent && flight->count > 0) /* of an empty batch there is nothing to try again */
 		begin_backoff(flight);
-	learn_fit(part_of(flight), flight->count, answer);
+	learn_fit(account, part_of(flight), flight->count, answer);
+	count_in_row(flight, final);
 	count_answer(account, answer);
 	flight->answered = true;
 	flight->answer = answer;
@@ -145,11 +169,13 @@ void oracle_lands(struct flight *flight, int answer)
 
 /* --- Carried out ---------------------------------------------------------------------------- */
 
-/* Without memory to say so, an item rejected alone is held, and asked again. */
+/* Its item was to die, and is held and asked again: there was no memory to say so,
+ * or by other options it has more attempts. */
 static void hold_again(struct flight *flight, struct item *item)
 {
 	oracle_move(item, ITEM_HELD);
 	item->fails = flight->attempt;
+	item->failing_since_ns = flight->failing_since_ns;
 	if (flight->spent)
 		set_spent(flight);
 	begin_backoff(flight);
@@ -168,12 +194,29 @@ static void book(struct flight *flight)
 			item->gone = world_tally().steps;
 		if (item->state != ITEM_DYING)
 			continue;
-		if (port_failures(flight->task) != flight->failures && flight->named_count == 0)
+		bool no_memory = port_failures(flight->task) != flight->failures && flight->named_count == 0;
+		bool other_options = flight->spent && flight->account->changed_step > flight->answered_step;
+		if (no_memory || other_options)
 			hold_again(flight, item);
 		else if (!item->moot)
 			world_fail("item %u is dead, and handle_dead was not told", flight->items[i]);
 	}
 	flight->in_use = false;
+}
+
+void oracle_doubts(const struct account *account)
+{
+	if (account->most.retry_limit == 0 && account->most.retry_for == 0)
+		return; /* there is no last attempt by any of them */
+	for (unsigned i = 0; i < FLIGHTS_MAX; i++) {
+		struct flight *flight = &oracle_flights[i];
+		bool final = flight->answer == 0 || flight->answer == DATABUFFER_REJECT ||
+		             flight->answer == DATABUFFER_TOO_LARGE;
+		if (!flight->in_use || !flight->answered || flight->account != account || final)
+			continue;
+		flight->spent = true;
+		set_spent(flight);
+	}
 }
 
 void oracle_books(const struct task *task)

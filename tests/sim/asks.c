@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/options_table.h"
 #include "sim/actors.h"
 
 static int64_t draw_timeout(void)
@@ -129,6 +130,19 @@ static void look_at_pressure(struct account *account)
 	oracle_return(call, rc);
 }
 
+/* The descriptor of a program's own loop. */
+static void look_at_descriptor(struct account *account)
+{
+	struct call *call = oracle_call(account, CALL_OTHER, "fd", 0);
+	call->allowed = oracle_is_manual(account) ? 0 : DATABUFFER_ENOTSUP;
+	int fd = databuffer_fd(account->buf);
+	if (fd >= 0 && account->fd >= 0 && fd != account->fd)
+		world_fail("the descriptor of a buffer is %d, and was %d", fd, account->fd);
+	if (fd >= 0)
+		account->fd = fd;
+	oracle_return(call, fd < 0 ? fd : 0);
+}
+
 static void look_at_all(struct account *account)
 {
 	struct call *call = oracle_call(account, CALL_OTHER, "check", 0);
@@ -138,8 +152,9 @@ static void look_at_all(struct account *account)
 void act_look(struct actor *actor)
 {
 	void (*const looks[])(struct account *) = { look_at_stats,    look_at_infos, look_at_size,
-		                                    look_at_pressure, look_at_all,   look_for };
-	looks[world_draw(5)](actor->account);
+		                                    look_at_pressure, look_at_all,   look_for,
+		                                    look_at_descriptor };
+	looks[world_draw(6)](actor->account);
 }
 
 /* --- Dump ------------------------------------------------------------------------------- */
@@ -240,6 +255,51 @@ void events_end(void)
 	for (unsigned i = 0; i < 3; i++)
 		if (watchers[i].attached)
 			detach(&watchers[i]);
+}
+
+/* --- Other options ---------------------------------------------------------------------------- */
+
+static void check_options_of(struct account *account)
+{
+	databuffer_options now = databuffer_options_init();
+	struct call *call = oracle_call(account, CALL_OTHER, "options_of", 0);
+	int rc = databuffer_options_of(account->buf, &now);
+	for (size_t i = 0; rc == 0 && options_row_at(i); i++) {
+		const struct options_row *row = options_row_at(i);
+		if (row->option.type != DATABUFFER_OPTION_TEXT &&
+		    *options_number(&now, row) != *options_number(&account->options, row))
+			world_fail("%s is %lld, and was set to %lld", row->option.name,
+			           (long long)*options_number(&now, row),
+			           (long long)*options_number(&account->options, row));
+	}
+	oracle_return(call, rc);
+}
+
+void act_change(struct actor *actor)
+{
+	struct account *account = actor->account;
+	bool wrongly = world_permille(200);
+	char error[400] = "";
+	if (account->changing)
+		return;
+	databuffer_options wanted = plan_change(&account->options, wrongly);
+	wanted.error = error;
+	wanted.error_size = sizeof(error);
+	if (!wrongly)
+		oracle_widens(account, &wanted);
+	account->changing = true;
+	struct call *call = oracle_call(account, CALL_OTHER, "reconfigure", 0);
+	call->allowed = wrongly ? DATABUFFER_EINVAL : 0;
+	int rc = databuffer_reconfigure(account->buf, &wanted);
+	if (rc == 0 && wrongly)
+		world_fail("options that cannot change are changed");
+	if (rc == DATABUFFER_EINVAL && !strstr(error, "max_"))
+		world_fail("an option is refused without its name: %s", error);
+	if (rc == 0)
+		oracle_changes(account, &wanted);
+	oracle_return(call, rc);
+	check_options_of(account);
+	account->changing = false;
 }
 
 /* --- Misuse ------------------------------------------------------------------------------------ */

@@ -71,8 +71,6 @@ struct call *oracle_call(struct account *account, enum call_kind kind, const cha
 		return NULL;
 	struct task *self = world_self();
 	bool waits = kind != CALL_INSERT || account->options.overflow == DATABUFFER_OVERFLOW_BLOCK;
-	if (timeout_ms < 0)
-		timeout_ms = account->options.timeout;
 	*call = (struct call){
 		.in_use = true,
 		.kind = kind,
@@ -81,7 +79,8 @@ struct call *oracle_call(struct account *account, enum call_kind kind, const cha
 		.task = self,
 		.began_ns = world_now_ns(),
 		.lost_ns = world_lost_ns(self),
-		.timeout_ms = waits ? timeout_ms : 0,
+		.timeout_ms = !waits ? 0 : timeout_ms < 0 ? account->options.timeout : timeout_ms,
+		.by_option = waits && timeout_ms < 0,
 		.was_stopped = account->stopped,
 		.failures = port_failures(self),
 		.switches = world_switches(),
@@ -110,15 +109,18 @@ static bool was_alone_with_room(const struct call *call)
 
 static void check_time(const struct call *call, int64_t answer)
 {
+	const struct account *account = call->account;
+	/* An option that has changed meanwhile may have been read before or after. */
+	int64_t most_ms = call->by_option ? account->most.timeout : call->timeout_ms;
+	int64_t least_ms = call->by_option ? account->least.timeout : call->timeout_ms;
 	int64_t whole_ns = world_now_ns() - call->began_ns;
 	int64_t took_ns = whole_ns - (world_lost_ns(call->task) - call->lost_ns);
 	/* Who is about to sleep looks again for some ten microseconds first. */
-	if (took_ns > port_deadline_ns(0, call->timeout_ms) + (call->timeout_ms > 0 ? MS / 10 : 0))
-		world_fail("%s took %.6f ms, and had %lld ms", call->name, (double)took_ns / 1e6,
-		           (long long)call->timeout_ms);
-	if (answer == DATABUFFER_ETIMEDOUT && whole_ns < port_deadline_ns(0, call->timeout_ms))
+	if (took_ns > port_deadline_ns(0, most_ms) + (most_ms > 0 ? MS / 10 : 0))
+		world_fail("%s took %.6f ms, and had %lld ms", call->name, (double)took_ns / 1e6, (long long)most_ms);
+	if (answer == DATABUFFER_ETIMEDOUT && whole_ns < port_deadline_ns(0, least_ms))
 		world_fail("%s gave up after %.6f ms, and had %lld ms", call->name, (double)whole_ns / 1e6,
-		           (long long)call->timeout_ms);
+		           (long long)least_ms);
 }
 
 static void check_answer(const struct call *call, int64_t answer)

@@ -60,6 +60,8 @@
 	X(SYNC, 200, "`sync_flush`, with any timeout", "what was held has its outcome, or `DATABUFFER_ETIMEDOUT`, in time") \
 	X(LOOK, 200, "`stats`, `info`, `size`, `pressure`, `check`, `find`", "the sums are right in every answer")                         \
 	X(DUMP, 100, "`dump`", "all that is held throughout is shown, each once, with its bytes")                     \
+	X(CHANGES, 100, "`reconfigure`, also with what is refused",                                                    \
+	  "all of it or nothing; what is inserted afterwards is cut and flushed by the new options")                  \
 	X(EVENTS, 100, "events attached and detached", "a handler runs no more once detach has returned")             \
 	X(STOP, 30, "`stop`, with any timeout, beside all others",                                                    \
 	  "in time; what was not flushed is handed back and counted; nothing is flushed afterwards")                  \
@@ -95,6 +97,9 @@ bool plan_is_healed(void);
 
 /* Options of one more buffer; its handlers are not set. */
 databuffer_options plan_options(void);
+
+/* The same options, some that may change drawn anew; or, `wrongly`, one that may not. */
+databuffer_options plan_change(const databuffer_options *options, bool wrongly);
 
 /* How many buffers at once, and threads of the program's. */
 unsigned plan_buffers(void);

@@ -33,8 +33,20 @@ static struct crowd count_crowd(const struct account *account, unsigned partitio
 	return crowd;
 }
 
+/* All handlers of the buffer, and of these the answered ones, if they count. */
+static unsigned count_all(const struct account *account, bool answered)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < FLIGHTS_MAX; i++)
+		count += oracle_flights[i].in_use && oracle_flights[i].account == account &&
+		         (answered || !oracle_flights[i].answered);
+	return count;
+}
+
 bool oracle_is_busy(const struct account *account, unsigned partition)
 {
+	if (account->options.flusher_count > 0 && count_all(account, true) >= (uint64_t)account->options.flusher_count)
+		return true;
 	struct crowd crowd = count_crowd(account, partition);
 	unsigned stuck = (unsigned)account->options.max_stuck;
 	unsigned without = crowd.late < stuck ? crowd.late : stuck;
@@ -54,6 +66,46 @@ static void check_crowd(const struct account *account, struct part *part, unsign
 	if ((in_time >= most && !late_already) || crowd.running >= most + stuck)
 		world_fail("partition %u calls a handler while %u run in time and %u late", partition, in_time,
 		           crowd.late);
+	if (account->options.flusher_count > 0 && !oracle_is_manual(account) &&
+	    count_all(account, false) >= (uint64_t)account->options.flusher_count)
+		world_fail("a handler is called while %u run, and flusher_count is %lld", count_all(account, false),
+		           (long long)account->options.flusher_count);
+}
+
+/* Not more are given than the rate allows since it is what it is: a tenth of a second's
+ * worth beforehand, or one batch that is larger, and for each partition what it had
+ * booked before. Whose thread is kept from running comes late, and then all at once. */
+static void check_pace(struct account *account, const struct flight *flight)
+{
+	const databuffer_options *o = &account->options;
+	double seconds = (double)(world_now_ns() - account->paced_ns) / 1e9 + 0.1;
+	double batches = (double)account->options.partitions + 1;
+	double most = batches * (double)(account->most.max_size + account->most.max_size_jitter);
+	account->given += flight->count;
+	account->flushes++;
+	if (account->changing || oracle_is_manual(account) || oracle_few_threads ||
+	    world_last_stall_ns() > account->paced_ns)
+		return;
+	if (o->rate_limit > 0 && (double)account->given > (double)o->rate_limit * seconds + most)
+		world_fail("%llu items are given in %.3f s", (unsigned long long)account->given, seconds);
+	if (o->rate_limit_flushes > 0 && (double)account->flushes > (double)o->rate_limit_flushes * seconds + batches)
+		world_fail("%llu flushes begin in %.3f s", (unsigned long long)account->flushes, seconds);
+}
+
+/* In which order answers of the same moment are judged nobody knows; nor when one
+ * is that is not booked. */
+void oracle_rests(struct account *account)
+{
+	for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
+		struct part *part = &account->parts[i];
+		bool sure = part->taken == 0 && count_crowd(account, i).answered == 0;
+		part->failures = sure ? part->failures + part->failed : 0;
+		part->taken = part->failed = 0;
+		if (part->failures < (uint64_t)account->most.breaker_failures)
+			part->opened_ns = WORLD_NEVER;
+		else if (part->opened_ns == WORLD_NEVER)
+			part->opened_ns = world_now_ns();
+	}
 }
 
 void oracle_flush_asked(struct account *account)
@@ -101,7 +153,7 @@ static void check_order(const struct flight *flight, struct part *part)
 static void check_together(const struct account *account, const struct flight *flight)
 {
 	const struct part *part = &account->parts[flight->partition];
-	bool fits = part->fit == 0, drops = account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST;
+	bool fits = !part->bounded, drops = account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST;
 	for (uint32_t i = 0; i < flight->count; i++) {
 		uint32_t number = flight->items[i];
 		const struct item *item = &oracle_items[number];
@@ -135,6 +187,19 @@ static void take_item(struct flight *flight, const databuffer_item *shown)
 
 /* --- What kind of batch ------------------------------------------------------------------ */
 
+/* The largest that it may be: by the options of now, if one of its items came in when
+ * they were there. */
+static uint64_t most_items(const struct account *account, const struct flight *flight)
+{
+	const databuffer_options *o = &account->most;
+	for (uint32_t i = 0; i < flight->count && !account->changing; i++) {
+		const struct item *item = &oracle_items[flight->items[i]];
+		if (!item->presented && item->offered_step > account->changed_step)
+			o = &account->options;
+	}
+	return (uint64_t)(o->max_size + o->max_size_jitter);
+}
+
 static void check_bounds(const struct account *account, const struct flight *flight, const databuffer_batch *batch)
 {
 	const databuffer_options *o = &account->options;
@@ -144,24 +209,22 @@ static void check_bounds(const struct account *account, const struct flight *fli
 	if (bytes != databuffer_batch_bytes(batch))
 		world_fail("a batch of %llu bytes says that it has %zu", (unsigned long long)bytes,
 		           databuffer_batch_bytes(batch));
-	if (flight->count > (uint64_t)(o->max_size + o->max_size_jitter) || bytes > (uint64_t)o->max_bytes)
+	if (flight->count > most_items(account, flight) || bytes > (uint64_t)o->max_bytes)
 		world_fail("a batch of %u items and %llu bytes", flight->count, (unsigned long long)bytes);
 	if (flight->count == 0 && !o->flush_empty)
 		world_fail("a batch of nothing");
 	if (databuffer_batch_trigger(batch) >= DATABUFFER_TRIGGER_COUNT)
 		world_fail("a batch with trigger %d", (int)databuffer_batch_trigger(batch));
 	if (databuffer_batch_cancelled(batch) && !oracle_gives_up(account) &&
-	    !(o->flush_timeout > 0 && world_last_stall_ns() > 0))
+	    !(account->most.flush_timeout > 0 && world_last_stall_ns() > 0))
 		world_fail("a batch that is cancelled before it came");
 }
 
 /* What the sink has said of its size holds; once it has taken so many, twice as
- * many may be tried, or all if that is about all. */
-static void check_fit(const struct account *account, const struct part *part, const struct flight *flight)
+ * many may be tried, and one more if those are all that a batch can have. */
+static void check_fit(const struct part *part, const struct flight *flight)
 {
-	uint32_t whole = (uint32_t)(account->options.max_size + account->options.max_size_jitter), most = part->fit;
-	if (part->fit_taken > 0)
-		most = part->fit < whole / 2 ? 2 * part->fit : whole;
+	uint32_t most = part->fit_taken > 0 ? 2 * part->fit + 1 : part->fit;
 	if (part->fit > 0 && !part->overtaken && flight->count > most)
 		world_fail("a batch of %u items, when one of twice as many as %u was too large", flight->count,
 		           part->fit);
@@ -214,21 +277,21 @@ static int64_t now_ns(const struct account *account)
 
 static int64_t deadline_of(const struct account *account, const databuffer_batch *batch)
 {
-	int64_t given_ms = databuffer_batch_deadline(batch), timeout = account->options.flush_timeout;
-	if (timeout == 0 && given_ms != INT64_MAX)
-		world_fail("a batch has a deadline, and flush_timeout is 0");
-	if (timeout == 0 || oracle_is_manual(account))
+	int64_t given_ms = databuffer_batch_deadline(batch), least = account->least.flush_timeout;
+	if (oracle_is_manual(account) || (given_ms == INT64_MAX && least == 0))
 		return WORLD_NEVER;
-	int64_t wanted_ns = world_now_ns() + timeout * MS;
-	if (given_ms > wanted_ns / MS || (given_ms < wanted_ns / MS && world_last_stall_ns() == 0))
-		world_fail("a batch has its deadline at %lld ms, and should at %lld ms", (long long)given_ms,
-		           (long long)(wanted_ns / MS));
+	int64_t most_ms = (world_now_ns() + account->most.flush_timeout * MS) / MS;
+	int64_t least_ms = (world_now_ns() + (world_last_stall_ns() > 0 ? 0 : least) * MS) / MS;
+	if (account->most.flush_timeout == 0 || given_ms > most_ms ||
+	    (given_ms < least_ms && world_last_stall_ns() == 0))
+		world_fail("a batch has its deadline at %lld ms, and should at %lld to %lld ms", (long long)given_ms,
+		           (long long)least_ms, (long long)most_ms);
 	return given_ms * MS;
 }
 
 static void check_backoff(const struct account *account, struct part *part, const struct flight *flight)
 {
-	const databuffer_options *o = &account->options;
+	const databuffer_options *o = &account->least;
 	int64_t waited_ns = now_ns(account) - part->failed_ns;
 	if (flight->count == 0 || oracle_items[flight->items[0]].fails == 0)
 		return;
@@ -244,9 +307,27 @@ static void check_backoff(const struct account *account, struct part *part, cons
 		           (long long)o->retry_min);
 	/* 1 ms: whoever comes for it may have been looking for work, a moment at a time. */
 	if (waited_ns > part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns && !oracle_few_threads &&
-	    !oracle_is_manual(account))
+	    !oracle_is_manual(account) && !oracle_is_held_up(account))
 		world_fail("a failed batch comes again after %.6f ms only, and could have in %.6f ms",
 		           (double)waited_ns / 1e6, (double)part->backoff_max_ns / 1e6);
+}
+
+/* With its breaker open a partition tries one batch at a time, and the next after a backoff. */
+static void check_breaker(const struct account *account, const struct part *part, struct flight *flight)
+{
+	const databuffer_options *o = &account->least;
+	/* One that was taken before it opened has come, if its thread was not kept from it. */
+	flight->probe = o->breaker_failures > 0 && part->taken == 0 && part->opened_ns != WORLD_NEVER &&
+	                world_last_stall_ns() < part->opened_ns;
+	for (unsigned i = 0; i < FLIGHTS_MAX && flight->probe; i++) {
+		const struct flight *other = &oracle_flights[i];
+		if (other->in_use && other != flight && other->probe && !other->answered && !oracle_is_late(other) &&
+		    other->account == account && other->partition == flight->partition)
+			world_fail("partition %u, whose breaker is open, tries two batches at once", flight->partition);
+	}
+	if (flight->probe && now_ns(account) < part->failure_ns + o->retry_min * MS &&
+	    account->most.retry_for == 0 && part->asked_step < part->failure_step && !is_asked(account))
+		world_fail("partition %u, whose breaker is open, tries again before a backoff", flight->partition);
 }
 
 /* --- A batch comes -------------------------------------------------------------------------------- */
@@ -293,11 +374,13 @@ struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch
 	world_note("handler of items, attempt", flight->count, flight->attempt);
 
 	check_bounds(account, flight, batch);
-	check_fit(account, part, flight);
+	check_fit(part, flight);
 	check_together(account, flight);
 	check_order(flight, part);
 	check_attempt(account, flight);
 	check_backoff(account, part, flight);
+	check_breaker(account, part, flight);
+	check_pace(account, flight);
 	check_id(part, flight, databuffer_batch_id(batch));
 	part->idle_since_ns = WORLD_NEVER; /* the time to the next begins anew */
 	account->calls++;

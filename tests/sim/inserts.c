@@ -138,7 +138,7 @@ void act_insert_many(struct actor *actor)
 		bytes += lens[i];
 	}
 	struct call *call = oracle_call(account, CALL_INSERT, array ? "insert_array" : "insert_batch", timeout);
-	bool together = n <= (uint64_t)o->max_size && bytes <= (uint64_t)o->max_bytes;
+	bool together = n <= (uint64_t)account->least.max_size && bytes <= (uint64_t)o->max_bytes;
 	call->n = together ? n : 0;
 	call->keeps = handlers_are_dropping(account);
 	call->bytes = bytes;
@@ -182,7 +182,7 @@ void act_reserve(struct actor *actor)
 	call->bytes = len;
 	call->keeps = true;
 	allow_oversize(call, len);
-	if (held_of(actor, account) >= 8)
+	if (held_of(actor, account) >= 8 && !call->allowed)
 		call->allowed = DATABUFFER_EBUSY;
 	databuffer_slot slot = { 0 };
 	int rc = databuffer_reserve(account->buf, len, &slot);

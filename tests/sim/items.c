@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/options_table.h"
 #include "sim/port.h"
 
 struct account oracle_accounts[ACCOUNTS_MAX];
@@ -19,11 +20,13 @@ struct account *oracle_open(const databuffer_options *options)
 {
 	struct account *account = &oracle_accounts[oracle_account_count];
 	account->number = oracle_account_count++;
-	account->options = *options;
+	account->options = account->most = account->least = *options;
+	account->fd = -1;
+	account->paced_ns = world_now_ns();
 	memset(account->key_partition, -1, sizeof(account->key_partition));
 	for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
 		account->parts[i].overtaken = options->max_in_flight > 1;
-		account->parts[i].idle_since_ns = WORLD_NEVER;
+		account->parts[i].idle_since_ns = account->parts[i].opened_ns = WORLD_NEVER;
 	}
 	return account;
 }
@@ -47,7 +50,47 @@ bool oracle_drops(const struct account *account)
 
 bool oracle_is_unsure(const struct account *account)
 {
-	return account->options.retry_for > 0 && world_last_stall_ns() > 0;
+	const databuffer_options *o = &account->most;
+	return (o->retry_for > 0 && oracle_stalls) ||
+	       (account->changed && (o->retry_for > 0 || o->retry_limit > 0));
+}
+
+bool oracle_is_held_up(const struct account *account)
+{
+	const databuffer_options *o = &account->most;
+	return o->breaker_failures > 0 || o->rate_limit > 0 || o->rate_limit_flushes > 0 || o->flusher_count > 0;
+}
+
+/* --- Other options ------------------------------------------------------------------- */
+
+void oracle_widens(struct account *account, const databuffer_options *options)
+{
+	databuffer_options wanted = *options;
+	account->changed = account->changing = true;
+	for (size_t i = 0; options_row_at(i); i++) {
+		const struct options_row *row = options_row_at(i);
+		if (!row->option.live)
+			continue;
+		int64_t value = *options_number(&wanted, row);
+		int64_t *most = options_number(&account->most, row), *least = options_number(&account->least, row);
+		*most = value > *most ? value : *most;
+		*least = value < *least ? value : *least;
+	}
+	oracle_doubts(account);
+}
+
+void oracle_changes(struct account *account, const databuffer_options *options)
+{
+	databuffer_options wanted = *options;
+	if (wanted.rate_limit != account->options.rate_limit ||
+	    wanted.rate_limit_flushes != account->options.rate_limit_flushes) {
+		account->given = account->flushes = 0;
+		account->paced_ns = world_now_ns();
+	}
+	for (size_t i = 0; options_row_at(i); i++)
+		if (options_row_at(i)->option.live)
+			*options_number(&account->options, options_row_at(i)) = *options_number(&wanted, options_row_at(i));
+	account->changed_step = world_tally().steps;
 }
 
 bool oracle_gives_up(const struct account *account)
@@ -136,7 +179,7 @@ uint32_t oracle_offer(struct account *account, unsigned n, const uint32_t *lens,
 	uint64_t bytes = 0;
 	for (unsigned i = 0; i < n; i++)
 		bytes += lens[i];
-	bool together = n <= (uint64_t)account->options.max_size && bytes <= (uint64_t)account->options.max_bytes;
+	bool together = n <= (uint64_t)account->least.max_size && bytes <= (uint64_t)account->options.max_bytes;
 	for (unsigned i = 0; i < n; i++)
 		oracle_items[oracle_item_count++] = (struct item){
 			.state = ITEM_OFFERED,
@@ -150,6 +193,7 @@ uint32_t oracle_offer(struct account *account, unsigned n, const uint32_t *lens,
 			.group = together ? first : first + i,
 			.group_size = together ? n : 1,
 			.offered_ns = world_now_ns(),
+			.offered_step = world_tally().steps,
 			.gone = UINT64_MAX,
 		};
 	account->items[ITEM_OFFERED] += n;

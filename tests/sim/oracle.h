@@ -75,8 +75,9 @@ struct item {
 	uint32_t fails;                 /* attempts that failed for now, of the piece that it is in */
 	uint32_t piece, piece_size;     /* that piece: its first item, and how many */
 	uint64_t piece_id;
-	int64_t failing_since_ns;
+	int64_t failing_since_ns;       /* of that piece; 0: not */
 	int64_t offered_ns;
+	uint64_t offered_step;
 	uint64_t gone;     /* the step when its outcome was booked */
 };
 
@@ -91,13 +92,24 @@ struct part {
 	uint64_t failed_step;
 	uint64_t asked_step;    /* when a flush was asked for last, which cuts a backoff short */
 	int64_t idle_since_ns;  /* since when it could have flushed, and held something */
+	unsigned taken, failed; /* answers since the last rest: final ones, and for now */
+	int64_t failure_ns;     /* the last answer that was a failure for now */
+	uint64_t failure_step;
+	unsigned failures;      /* for now, in a row up to the last rest, at least */
+	int64_t opened_ns;      /* since when its breaker is surely open; WORLD_NEVER: perhaps it is not */
+	bool bounded;           /* the sink has said once that a batch is too large */
 	uint32_t fit, fit_taken;/* the bound since DATABUFFER_TOO_LARGE, full batches taken since; 0: none */
 };
 
 struct account {
 	unsigned number;
 	databuffer *buf;        /* NULL until it has started */
-	databuffer_options options;
+	databuffer_options options;     /* of now */
+	databuffer_options most, least; /* each number's extremes, of all that it has had */
+	bool changed;           /* it has had others, or is about to */
+	bool changing;          /* a reconfigure is under way */
+	uint64_t changed_step;  /* when the last one had returned */
+	int fd;                 /* of a manual one; -1: nobody has asked */
 	bool live;              /* its insides may be looked at */
 	bool stopping, stopped;
 	int64_t stop_deadline_ns;
@@ -106,6 +118,8 @@ struct account {
 	uint64_t items[ITEM_STATES], bytes[ITEM_STATES];
 	uint64_t spent;         /* of those held */
 	uint64_t calls, failures, rejects, too_large; /* of handle_flush */
+	uint64_t given, flushes;/* items, and calls, since the pace is what it is */
+	int64_t paced_ns;       /* since when */
 	int8_t key_partition[KEYS];
 	int pressure;           /* that was told last */
 	const struct task *pressed; /* being told */
@@ -126,8 +140,17 @@ bool oracle_is_manual(const struct account *account);
 /* Its inserts give up items when there is no room. */
 bool oracle_drops(const struct account *account);
 
-/* Whether an item's attempts are over may be decided at another time than that of the answer. */
+/* Whether an item's attempts are over may be decided at another time than that of
+ * the answer, or by other options. */
 bool oracle_is_unsure(const struct account *account);
+
+/* When a batch may come is also for others to say: a breaker, a rate limit, or a line
+ * of partitions for a few flushers. */
+bool oracle_is_held_up(const struct account *account);
+
+/* It is about to run with these options, perhaps; now it does. */
+void oracle_widens(struct account *account, const databuffer_options *options);
+void oracle_changes(struct account *account, const databuffer_options *options);
 
 /* Whether stop may have given up on what has no outcome. */
 bool oracle_gives_up(const struct account *account);
@@ -178,7 +201,8 @@ struct call {
 	struct account *account;
 	const struct task *task;
 	int64_t began_ns, lost_ns;
-	int64_t timeout_ms;    /* resolved; 0: none */
+	int64_t timeout_ms;    /* 0: none */
+	bool by_option;        /* the buffer's own */
 	bool was_stopped;
 	unsigned failures;     /* of the system's, before it */
 	uint64_t switches;
@@ -227,6 +251,7 @@ struct flight {
 	const struct task *task;
 	unsigned number, partition, attempt;
 	int64_t deadline_ns;   /* when it is late */
+	bool probe;            /* it came while its partition's breaker was open */
 	uint32_t count;
 	uint32_t items[FLIGHT_MAX];
 	bool named[FLIGHT_MAX], settled[FLIGHT_MAX]; /* by the handler; by its answer */
@@ -235,7 +260,7 @@ struct flight {
 	bool booked;           /* the library has surely carried the answer out */
 	int answer;
 	bool spent;            /* it was the last attempt, perhaps */
-	int64_t answered_ns;
+	int64_t answered_ns, failing_since_ns;
 	uint64_t answered_step;
 	unsigned failures;     /* of the system's on this task when it answered */
 	uint32_t flushed, dying;
@@ -255,8 +280,12 @@ void oracle_flush_asked(struct account *account);
 /* Whether it is past its flush_timeout. */
 bool oracle_is_late(const struct flight *flight);
 
-/* At rest: whether as many handlers as may have not come to an end. */
+/* At rest: whether as many handlers as may have not come to an end, of the partition
+ * or of the whole buffer. */
 bool oracle_is_busy(const struct account *account, unsigned partition);
+
+/* At rest: counts failures in a row. */
+void oracle_rests(struct account *account);
 
 /* --- Their answers (answers.c) -------------------------------------------------------------- */
 
@@ -264,6 +293,9 @@ void oracle_lands(struct flight *flight, int answer);
 
 /* Answers of the task have been carried out, since it has gone on. */
 void oracle_books(const struct task *task);
+
+/* The options change: what has been answered may be judged by the others. */
+void oracle_doubts(const struct account *account);
 
 /* An item that was to die, and shows itself: there was no memory to say so, or the
  * run fails. */
@@ -279,6 +311,8 @@ void oracle_check_infos(const struct account *account, const databuffer_partitio
 
 /* Threads may be refused, so that a batch may wait for one. */
 extern bool oracle_few_threads;
+/* A thread may be kept from running between an answer and what follows from it. */
+extern bool oracle_stalls;
 
 /* Every buffer has stopped, every thread has ended: is everything accounted for? */
 void oracle_close(void);

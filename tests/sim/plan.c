@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/options_table.h"
 #include "port/port.h"
 #include "sim/oracle.h"
 
@@ -90,6 +91,7 @@ static void draw_system(void)
 	world_set_temper(&world);
 	port_set_temper(&port);
 	oracle_few_threads = port.thread_permille > 0;
+	oracle_stalls = plan.permille[FAULT_STALLS] > 0 || plan.permille[FAULT_DAWDLES] > 0;
 }
 
 void plan_heal(void)
@@ -144,12 +146,13 @@ static int64_t time_ms(int64_t least)
 databuffer_options plan_options(void)
 {
 	databuffer_options o = databuffer_options_init();
-	bool manual = world_permille(150);
-	o.partitions = (int64_t)between(1, world_permille(500) ? 1 : PARTITIONS_MAX);
+	/* Many flights of many partitions, and what holds them up, belong together. */
+	bool manual = world_permille(150), crowd = world_permille(250);
+	o.partitions = (int64_t)between(1 + crowd, !crowd && world_permille(600) ? 1 : PARTITIONS_MAX);
 	o.max_size = 1 + (int64_t)up_to(100);
 	o.max_size_jitter = world_permille(300) ? (int64_t)world_draw((uint64_t)o.max_size) : 0;
 	o.max_bytes = ITEM_LEN_MIN + (int64_t)up_to(world_permille(300) ? 200 : 8000);
-	o.max_in_flight = world_permille(250) ? (int64_t)between(2, 4) : 1;
+	o.max_in_flight = crowd || world_permille(100) ? (int64_t)between(2, 4) : 1;
 	o.max_queued = world_permille(400) ? (int64_t)between(1, 3) : 0;
 	o.max_stuck = (int64_t)world_draw(3);
 	o.flush_empty = world_permille(100);
@@ -166,7 +169,26 @@ databuffer_options plan_options(void)
 	o.retry_max = o.retry_min + time_ms(0);
 	o.retry_limit = world_permille(250) ? (int64_t)between(1, 6) : 0;
 	o.retry_for = world_permille(150) ? time_ms(1) : 0;
+	o.breaker_failures = world_permille(crowd ? 500 : 150) ? (int64_t)between(1, 5) : 0;
+	o.rate_limit = world_permille(100) ? 1 + (int64_t)up_to(10000) : 0;
+	o.rate_limit_flushes = world_permille(100) ? 1 + (int64_t)up_to(1000) : 0;
+	o.flusher_count = world_permille(crowd ? 500 : 100) ? (int64_t)between(1, 3) : 0;
 	o.seed = 1 + (int64_t)world_draw(INT64_MAX - 1);
 	o.flusher = manual ? DATABUFFER_MANUAL : DATABUFFER_THREADS;
 	return o;
+}
+
+databuffer_options plan_change(const databuffer_options *options, bool wrongly)
+{
+	databuffer_options changed = *options, fresh = plan_options();
+	for (size_t i = 0; options_row_at(i); i++)
+		if (options_row_at(i)->option.live && world_permille(500))
+			*options_number(&changed, options_row_at(i)) = *options_number(&fresh, options_row_at(i));
+	if (changed.retry_max < changed.retry_min)
+		changed.retry_max = changed.retry_min;
+	if (wrongly && world_permille(500))
+		changed.max_bytes++;
+	else if (wrongly)
+		changed.max_size = 0;
+	return changed;
 }

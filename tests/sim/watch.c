@@ -3,12 +3,14 @@
  * nobody can run, whether anybody waits for what is there already. */
 #include "sim/oracle.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "core/options_table.h"
 #include "sim/port.h"
 
 bool oracle_few_threads;
+bool oracle_stalls;
 
 /* --- Figures ----------------------------------------------------------------------- */
 
@@ -100,18 +102,18 @@ static void check_exactly(const struct account *account, const struct databuffer
 
 void oracle_check_infos(const struct account *account, const databuffer_partition_info *infos, unsigned n)
 {
-	const databuffer_options *o = &account->options;
+	const databuffer_options *o = &account->most;
 	for (unsigned i = 0; i < n; i++) {
 		const databuffer_partition_info *info = &infos[i];
 		check_range("info's partition", info->partition, i, i);
-		check_range("flush_size", info->flush_size, (uint64_t)o->max_size,
+		check_range("flush_size", info->flush_size, (uint64_t)account->least.max_size,
 		            (uint64_t)(o->max_size + o->max_size_jitter));
 		check_range("in_flight", info->in_flight, 0, (uint64_t)o->max_in_flight);
 		check_range("stuck", info->stuck, 0, (uint64_t)(o->max_in_flight + o->max_stuck));
 		check_range("size_bound", info->size_bound, 0, (uint64_t)(o->max_size + o->max_size_jitter));
 		if (info->next_flush_ms > o->flush_interval + o->flush_jitter)
 			world_fail("the next flush is told for %lld ms", (long long)info->next_flush_ms);
-		if (info->next_retry_ms > o->retry_max && !oracle_few_threads)
+		if (info->next_retry_ms > o->retry_max && !oracle_few_threads && !oracle_is_held_up(account))
 			world_fail("the next retry is told for %lld ms", (long long)info->next_retry_ms);
 	}
 }
@@ -122,7 +124,7 @@ void oracle_check_infos(const struct account *account, const databuffer_partitio
 static bool look_at_partition(const struct account *account, struct partition *partition,
                               struct databuffer_stats *stats)
 {
-	const databuffer_options *o = &account->options;
+	const databuffer_options *o = &account->most;
 	uint64_t batches = (uint64_t)(1 + o->max_in_flight + o->max_queued + o->max_stuck);
 	if (port_is_locked(&partition->lock))
 		return false;
@@ -169,19 +171,30 @@ static bool somebody_is_stalled(void)
 /* Which batches back off is not known for sure. */
 static bool is_loose(const struct account *account)
 {
-	return oracle_is_unsure(account) || account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST;
+	return oracle_is_unsure(account) || account->options.overflow == DATABUFFER_OVERFLOW_DROP_OLDEST ||
+	       account->most.breaker_failures > 0 || account->most.rate_limit > 0 ||
+	       account->most.rate_limit_flushes > 0;
 }
 
-/* A batch waits, and a handler could have it. */
+/* Whether the library's threads may have something to do that they do not yet. */
+static bool may_wait_for_threads(const struct account *account)
+{
+	return oracle_is_manual(account) || oracle_few_threads || somebody_is_stalled() || world_somebody_yields();
+}
+
+/* A batch waits, and a handler could have it; or something is due, and not done. */
 static void check_service(const struct account *account, const struct partition *partition)
 {
 	const struct part *part = &account->parts[partition->number];
 	int64_t now = world_now_ns();
-	if (oracle_is_manual(account) || oracle_few_threads || somebody_is_stalled() || world_somebody_yields())
+	bool busy = oracle_is_busy(account, partition->number);
+	if (may_wait_for_threads(account))
 		return;
-	if (partition_is_ready(partition, now))
+	if (partition_is_ready(partition, now) && !busy)
 		world_fail("a batch of partition %u is ready, and nobody comes for it", partition->number);
-	if (part->failing > 0 && !part->overtaken && !is_loose(account) && !oracle_is_busy(account, partition->number) &&
+	if (partition_deadline(partition) <= now)
+		world_fail("something is due in partition %u, and nobody does it", partition->number);
+	if (part->failing > 0 && !part->overtaken && !is_loose(account) && !busy && account->options.flusher_count == 0 &&
 	    now > part->failed_ns + part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns &&
 	    !oracle_gives_up(account))
 		world_fail("partition %u should have tried again by now", partition->number);
@@ -190,7 +203,7 @@ static void check_service(const struct account *account, const struct partition 
 /* Items wait, and the time of their flush is past. */
 static void check_interval(const struct account *account, struct part *part, const struct partition *partition)
 {
-	const databuffer_options *o = &account->options;
+	const databuffer_options *o = &account->most;
 	int64_t now = world_now_ns();
 	bool waiting = !list_is_empty(&partition->queue) || (partition->open && segment_count(partition->open) > 0);
 	bool idle = waiting && part->failing == 0 && !oracle_is_busy(account, partition->number);
@@ -198,12 +211,27 @@ static void check_interval(const struct account *account, struct part *part, con
 		part->idle_since_ns = WORLD_NEVER;
 	else if (part->idle_since_ns == WORLD_NEVER)
 		part->idle_since_ns = now;
-	if (o->flush_interval == 0 || oracle_is_manual(account) || oracle_few_threads || part->idle_since_ns == WORLD_NEVER)
+	if (account->least.flush_interval == 0 || oracle_is_manual(account) || oracle_few_threads ||
+	    part->idle_since_ns == WORLD_NEVER)
 		return;
 	/* 1 ms: an oracle's deadlines are whole ones. */
 	if (now - part->idle_since_ns > (o->flush_interval + o->flush_jitter + 1) * MS)
 		world_fail("partition %u holds %llu items, and has not been flushed for %.6f ms", partition->number,
 		           (unsigned long long)partition_size(partition), (double)(now - part->idle_since_ns) / 1e6);
+}
+
+/* A manual buffer has something to do at once, and its descriptor says nothing. */
+static void check_descriptor(const struct account *account)
+{
+	struct pollfd look = { .fd = account->fd, .events = POLLIN };
+	bool ready = false;
+	if (account->fd < 0 || somebody_is_stalled() ||
+	    atomic_load_explicit(&account->buf->working, memory_order_relaxed))
+		return;
+	for (unsigned i = 0; i < account->buf->partition_count; i++)
+		ready = ready || partition_is_ready(&account->buf->partitions[i], buffer_now_ns(account->buf));
+	if (ready && poll(&look, 1, 0) != 1)
+		world_fail("a manual buffer has a batch that is ready, and its descriptor is not");
 }
 
 static bool has_room(const struct call *call, struct partition *partition)
@@ -284,6 +312,8 @@ static void check_account_at_rest(struct account *account)
 	oracle_check_stats(account, &stats);
 	if (!oracle_gives_up(account) && !somebody_is_stalled() && !is_between(account))
 		check_exactly(account, &stats);
+	oracle_rests(account);
+	check_descriptor(account);
 	for (unsigned i = 0; i < account->buf->partition_count; i++) {
 		struct partition_fault fault;
 		if (!partition_check(&account->buf->partitions[i], &fault))
