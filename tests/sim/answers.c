@@ -175,7 +175,7 @@ static void hold_again(struct flight *flight, struct item *item)
 {
 	oracle_move(item, ITEM_HELD);
 	item->fails = flight->attempt;
-	item->failing_since_ns = flight->failing_since_ns;
+	item->failing_since_ns = flight->failing_since_ns ? flight->failing_since_ns : flight->answered_ns;
 	if (flight->spent)
 		set_spent(flight);
 	begin_backoff(flight);

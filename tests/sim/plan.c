@@ -16,11 +16,11 @@ static const struct {
 } faults[] = {
 #define FAULT_ROW(group_, name_, most_, what_, promise_) \
 	{ .name = #name_, .group = (group_), .what = (what_), .promise = (promise_), .most = (most_) },
-#define FAULT_OF_SINK(...)      FAULT_ROW("The sink", __VA_ARGS__)
-#define FAULT_OF_PRODUCERS(...) FAULT_ROW("Producers", __VA_ARGS__)
-#define FAULT_OF_SYSTEM(...)    FAULT_ROW("The system", __VA_ARGS__)
-#define FAULT_OF_MOMENTS(...)   FAULT_ROW("At any moment", __VA_ARGS__)
-#define FAULT_OF_LOOP(...)      FAULT_ROW("A program's own loop", __VA_ARGS__)
+#define FAULT_OF_SINK(...)      FAULT_ROW(" The sink", __VA_ARGS__)
+#define FAULT_OF_PRODUCERS(...) FAULT_ROW(" Producers", __VA_ARGS__)
+#define FAULT_OF_SYSTEM(...)    FAULT_ROW(" The system", __VA_ARGS__)
+#define FAULT_OF_MOMENTS(...)   FAULT_ROW(" At any moment", __VA_ARGS__)
+#define FAULT_OF_LOOP(...)      FAULT_ROW(" A program's own loop", __VA_ARGS__)
 	FAULTS_OF_SINK(FAULT_OF_SINK) FAULTS_OF_PRODUCERS(FAULT_OF_PRODUCERS) FAULTS_OF_SYSTEM(FAULT_OF_SYSTEM)
 		FAULTS_OF_MOMENTS(FAULT_OF_MOMENTS) FAULTS_OF_LOOP(FAULT_OF_LOOP)
 };
@@ -41,7 +41,7 @@ void plan_print_faults(void)
 {
 	printf("| | what is injected | what is promised |\n|---|---|---|\n");
 	for (unsigned i = 0; i < FAULT_COUNT; i++)
-		printf("| %s | %s | %s |\n", i > 0 && faults[i].group == faults[i - 1].group ? "" : faults[i].group,
+		printf("|%s | %s | %s |\n", i > 0 && strcmp(faults[i].group, faults[i - 1].group) == 0 ? "" : faults[i].group,
 		       faults[i].what, faults[i].promise);
 }
 
