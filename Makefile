@@ -2,13 +2,13 @@
 #
 # `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place;
 # `make bench BENCH=--quick` hands flags to bench/run, `make fuzz FUZZ="--seconds 3600 csv"` to tests/fuzz/run;
-# `make soak MINUTES=60` soaks for longer.
+# `make soak MINUTES=60` soaks for longer; `make sim SIM="--seed 7 --trace"` lives through one run of the simulator's.
 PRESET ?= default
 PREFIX ?= /usr/local
 MINUTES ?= 5
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench model fuzz soak install clean help setup
+.PHONY: build run test check bench model sim mutations fuzz soak install clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -32,6 +32,16 @@ bench: setup ## build for speed and run the benchmarks
 
 model: setup ## walk every interleaving of the hand-over, and of its broken variants
 	@model/run $(MODEL)
+
+sim: setup ## live through simulated runs, each from a seed of its own, until told to stop
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --target sim
+	@build/$(PRESET)/tests/bin/sim $(SIM)
+
+mutations: setup ## break the code on purpose, and show that the simulator finds it
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --target sim
+	@ctest --preset $(PRESET) -R '^sim\.mutations$$' --verbose
 
 fuzz: setup ## let the fuzzers look for what breaks, each for a minute
 	@cmake --preset fuzz >/dev/null

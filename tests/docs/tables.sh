@@ -8,11 +8,14 @@
 #   <!-- program 01-hello.c -->      ...  <!-- end -->
 #   <!-- command options --markdown -->  ...  <!-- end -->
 #                                                 as `$DATABUFFER options --markdown` prints it, if the command is built
+#   <!-- sim --faults -->            ...  <!-- end -->
+#                                                 as the simulator prints it, $SIM or where it is built beside TABLES
 #
 # With --update the parts are written instead of compared.
 set -u
 tables=$1 source=$2 update=${3-}
 command=${DATABUFFER-}
+sim=${SIM-$(dirname "$tables")/../bin/sim}
 bad=0
 parts=0
 
@@ -26,12 +29,14 @@ part() {
 	'<!--'program\ *) printf '%s\n' '```c' "$(<"$source/examples/${words#program }")" '```' ;;
 	*program\ *) sed 's/\\/\\e/g; s/^\([.'\'']\)/\\\&\1/' "$source/examples/${words#program }" ;;
 	*command\ *) "$command" ${words#command } ;;
+	*sim\ *) "$sim" ${words#sim } ;;
 	esac
 }
 
 is_beginning() {
 	case $1 in
 	'<!-- command '*) [ -n "$command" ] ;;
+	'<!-- sim '*) [ -x "$sim" ] ;;
 	'<!-- program '* | '.\" table '* | '.\" program '*) true ;;
 	*) false ;;
 	esac
@@ -59,7 +64,7 @@ new=$(mktemp) || exit 1
 trap 'rm -f "$new"' EXIT
 for page in "$source"/*.md "$source"/docs/*.md "$source"/man/databuffer.3; do
 	[ -e "$page" ] || continue
-	here=$(grep -cE '^(<!--|\.\\") (table|program|command) ' "$page")
+	here=$(grep -cE '^(<!--|\.\\") (table|program|command|sim) ' "$page")
 	[ "$here" -gt 0 ] || continue
 	parts=$((parts + here))
 	renew "$page" >"$new" || { cat "$new"; exit 1; }
