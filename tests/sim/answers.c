@@ -4,11 +4,6 @@
 
 #include "sim/port.h"
 
-static int64_t now_ns(const struct account *account)
-{
-	return oracle_is_manual(account) ? buffer_now_ns(account->buf) : world_now_ns();
-}
-
 static struct part *part_of(const struct flight *flight)
 {
 	return &flight->account->parts[flight->partition];
@@ -43,7 +38,7 @@ static enum spent is_spent(const struct flight *flight)
 		return SPENT_YES;
 	if (o->retry_for == 0)
 		return first->spent ? SPENT_YES : SPENT_NO;
-	if (first->spent || now_ns(flight->account) - first->failing_since_ns >= o->retry_for * MS)
+	if (first->spent || oracle_now_ns(flight->account) - first->failing_since_ns >= o->retry_for * MS)
 		return oracle_stalls ? SPENT_PERHAPS : SPENT_YES;
 	return oracle_stalls ? SPENT_PERHAPS : SPENT_NO;
 }
@@ -128,7 +123,7 @@ void oracle_lands(struct flight *flight, int answer)
 	if (!final && flight->count > 0) {
 		for (uint32_t i = 0; i < flight->count; i++)
 			if (oracle_items[flight->items[i]].failing_since_ns == 0)
-				oracle_items[flight->items[i]].failing_since_ns = now_ns(account);
+				oracle_items[flight->items[i]].failing_since_ns = oracle_now_ns(account);
 		spent = is_spent(flight);
 	}
 	if (flight->count > 0)
@@ -137,7 +132,7 @@ void oracle_lands(struct flight *flight, int answer)
 		flight->named_count = 0;
 	bool permanent = final || spent == SPENT_YES;
 	bool alone = answer != 0 && permanent && flight->count == 1 && flight->named_count == 0;
-	flight->answered_ns = now_ns(account);
+	flight->answered_ns = oracle_now_ns(account);
 	flight->answered_step = world_tally().steps;
 	for (uint32_t i = 0; i < flight->count; i++) {
 		struct item *item = &oracle_items[flight->items[i]];

@@ -18,7 +18,8 @@
  *
  *      items.c     items: their bytes, and from one state to the next
  *      calls.c     calls of the library: their answers, and when they come
- *      flights.c   calls of handle_flush: whether this batch may come now
+ *      flights.c   calls of handle_flush: whether they are given the right items
+ *      turns.c     and at the right time
  *      answers.c   what their answers mean
  *      watch.c     counters, bounds and waits, after every step
  */
@@ -273,6 +274,17 @@ struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch
 /* Its items are what they were. */
 void oracle_reads_again(const struct flight *flight, databuffer_batch *batch);
 void oracle_names(struct flight *flight, uint32_t i);
+
+/* --- Whose turn it is (turns.c) --------------------------------------------------------------- */
+
+/* What time it is for the buffer. */
+int64_t oracle_now_ns(const struct account *account);
+
+/* Whether one more handler of the partition may run; `late`: it is late already. */
+void oracle_check_crowd(struct account *account, unsigned partition, bool late);
+
+/* Whether the batch may come now. */
+void oracle_check_turn(struct flight *flight);
 
 /* A flush was asked for: backoffs may have been cut short. */
 void oracle_flush_asked(struct account *account);
