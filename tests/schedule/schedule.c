@@ -25,6 +25,7 @@
 #include "schedule/hand.h"
 
 #define PATIENCE_MS 30000
+#define PHASES 4 /* of a world; between them all actors rest */
 
 /* --- Failing: always with the seed -------------------------------------------------------- */
 
@@ -86,13 +87,14 @@ static struct {
 	bool reserves;          /* slots are held, which may keep others waiting */
 	bool drops;             /* overflow gives items up */
 	unsigned retry, reject, name; /* in 100 batches: how many the handler answers so, or names one of */
-	unsigned actors, acts;
+	unsigned actors, acts;  /* acts: in each phase */
 	bool stops_early;       /* an actor stops it */
 	int64_t stop_timeout_ms;
 	_Atomic int64_t left;   /* what stop has answered */
 	_Atomic unsigned inside; /* handlers */
 	_Atomic bool stopping, stopped, working;
 	unsigned numbers[ACTORS_MAX];
+	pthread_barrier_t rest;
 } world;
 
 static bool one_in(uint64_t n)
@@ -187,7 +189,7 @@ static databuffer_options draw_world(void)
 	world.reject = one_in(6) ? 20 : 0;
 	world.name = one_in(6) ? 20 : 0;
 	world.actors = 2 + (unsigned)hand_draw(3);
-	world.acts = 5 + (unsigned)hand_draw(30);
+	world.acts = 2 + (unsigned)hand_draw(8);
 	world.stops_early = one_in(4);
 	world.stop_timeout_ms = one_in(4) ? 0 : PATIENCE_MS;
 	world.max_size = (size_t)o.max_size;
@@ -400,18 +402,44 @@ static void act(struct actor *actor)
 	}
 }
 
+/* When nobody inserts, no full batch may be left open: who filled it has seen so,
+ * or who took its lease back. */
+static void look_for_full_batches(void)
+{
+	for (unsigned i = 0; i < world.buf->partition_count; i++) {
+		struct partition *partition = &world.buf->partitions[i];
+		databuffer_trigger trigger;
+		pthread_mutex_lock(&partition->lock);
+		bool full = partition->open && segment_is_full(partition->open, &trigger);
+		pthread_mutex_unlock(&partition->lock);
+		HOLDS(!full, "partition %u has a full batch that nobody has cut", i);
+	}
+}
+
+/* Until all actors have come to the end of their phase. */
+static void rest(struct actor *actor)
+{
+	pthread_barrier_wait(&world.rest);
+	if (actor->number == 0 && !atomic_load_explicit(&world.stopping, memory_order_relaxed))
+		look_for_full_batches();
+	pthread_barrier_wait(&world.rest);
+}
+
 static void *run_actor(void *arg)
 {
 	struct actor *actor = arg;
 	hand_join(actor->number);
-	/* At the end of its acts; the others may then be anywhere. */
-	bool stopper = world.stops_early && actor->number == 0;
-	for (unsigned i = 0; i < world.acts && !actor->over && actor->next + 64 < NUMBERS_MAX; i++)
-		act(actor);
-	while (stopper && actor->held_count > 0)
-		act_resolve(actor);
-	if (stopper)
-		stop();
+	for (unsigned phase = 0; phase < PHASES; phase++) {
+		for (unsigned i = 0; i < world.acts && !actor->over && actor->next + 64 < NUMBERS_MAX; i++)
+			act(actor);
+		if (actor->number == 0 && world.stops_early && phase + 1 == PHASES) {
+			/* The others may be anywhere. */
+			while (actor->held_count > 0)
+				act_resolve(actor);
+			stop();
+		}
+		rest(actor);
+	}
 	world.numbers[actor->number] = actor->next;
 	return NULL; /* with its leases, and perhaps with slots that it has reserved */
 }
@@ -437,19 +465,6 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
-/* When nobody inserts any more, no full batch may be left open. */
-static void look_for_full_batches(void)
-{
-	for (unsigned i = 0; i < world.buf->partition_count; i++) {
-		struct partition *partition = &world.buf->partitions[i];
-		databuffer_trigger trigger;
-		pthread_mutex_lock(&partition->lock);
-		bool full = partition->open && segment_is_full(partition->open, &trigger);
-		pthread_mutex_unlock(&partition->lock);
-		HOLDS(!full, "partition %u has a full batch that nobody has cut", i);
-	}
-}
-
 static void run_world(uint64_t number)
 {
 	static struct actor actors[ACTORS_MAX];
@@ -464,6 +479,7 @@ static void run_world(uint64_t number)
 	atomic_store_explicit(&world.working, manual, memory_order_relaxed);
 	if (manual)
 		HOLDS(pthread_create(&loop, NULL, run_loop, NULL) == 0, "there is no thread to be had");
+	pthread_barrier_init(&world.rest, NULL, world.actors);
 	for (unsigned i = 0; i < world.actors; i++) {
 		memset(&actors[i], 0, sizeof(actors[i]));
 		actors[i].number = i;
@@ -471,8 +487,8 @@ static void run_world(uint64_t number)
 	}
 	for (unsigned i = 0; i < world.actors; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&world.rest);
 	if (!world.stops_early) {
-		look_for_full_batches();
 		int rc = databuffer_check(world.buf);
 		HOLDS(rc == 0, "databuffer_check answers %d", rc);
 		stop();
