@@ -91,8 +91,7 @@ static struct {
 	bool stops_early;       /* an actor stops it */
 	int64_t stop_timeout_ms;
 	_Atomic int64_t left;   /* what stop has answered */
-	_Atomic unsigned inside; /* handlers */
-	_Atomic bool stopping, stopped, working;
+	_Atomic bool stopping, emptied, working; /* emptied: it has stopped with nothing left over */
 	unsigned numbers[ACTORS_MAX];
 	pthread_barrier_t rest;
 } world;
@@ -105,8 +104,7 @@ static bool one_in(uint64_t n)
 static int handle_flush(databuffer_batch *batch, void *meta)
 {
 	(void)meta;
-	atomic_fetch_add_explicit(&world.inside, 1, memory_order_relaxed);
-	HOLDS(!atomic_load_explicit(&world.stopped, memory_order_relaxed), "a handler is called after a stop");
+	HOLDS(!atomic_load_explicit(&world.emptied, memory_order_relaxed), "a handler is called after a stop");
 	int answer = 0;
 	size_t size = databuffer_batch_size(batch), but = SIZE_MAX;
 	hand_step("test: handler");
@@ -126,7 +124,6 @@ static int handle_flush(databuffer_batch *batch, void *meta)
 		account_flushed(batch, but);
 	}
 	hand_step("test: handler, done");
-	atomic_fetch_sub_explicit(&world.inside, 1, memory_order_release); /* for the next world */
 	return answer;
 }
 
@@ -362,7 +359,7 @@ static void stop(void)
 	HOLDS(left >= 0, "a stop answers %lld", (long long)left);
 	HOLDS(left == 0 || world.stop_timeout_ms == 0, "a stop with time enough leaves %lld items over",
 	      (long long)left);
-	atomic_store_explicit(&world.stopped, true, memory_order_relaxed);
+	atomic_store_explicit(&world.emptied, left == 0, memory_order_relaxed);
 	atomic_store_explicit(&world.left, left, memory_order_relaxed);
 }
 
@@ -496,8 +493,8 @@ static void run_world(uint64_t number)
 	atomic_store_explicit(&world.working, false, memory_order_relaxed);
 	if (manual)
 		pthread_join(loop, NULL);
-	/* A stop that has no time leaves handlers behind. */
-	while (atomic_load_explicit(&world.inside, memory_order_acquire) > 0)
+	/* A stop that has no time leaves handlers behind; the last of them frees the buffer's insides. */
+	while (atomic_load_explicit(&world.buf->users, memory_order_acquire) > 0)
 		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	hand_end();
 	account_balance(world.numbers, atomic_load_explicit(&world.left, memory_order_relaxed));
