@@ -8,14 +8,17 @@
 #include <unistd.h>
 
 #include "core/debug.h"
+#include "port/port.h"
 
 #define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
 #define STORE(x, value) atomic_store_explicit(&(x), value, memory_order_relaxed)
 #define ADD(x, n) atomic_fetch_add_explicit(&(x), n, memory_order_relaxed)
 
-/* How often a thread that waits looks again, at most. Longer than a turn of many
- * steps takes, and short enough that one who waits for a lock costs little. */
-#define PATIENCE 60
+/* How often a thread that waits looks again, at most, and for how long. Longer than
+ * a turn of many steps takes, and short enough that one who waits for a lock costs
+ * little; where other programs are busy, each look may take milliseconds. */
+#define PATIENCE    20
+#define PATIENCE_NS 200000
 
 #define NOBODY 0u
 #define ACTORS 16u /* numbers below are actors, others the library's threads */
@@ -82,7 +85,8 @@ static uint32_t hash(const char *name)
 static void let_others(uint64_t n)
 {
 	uint64_t until = LOAD(steps) + n;
-	for (unsigned i = 0; i < PATIENCE && LOAD(steps) < until; i++)
+	int64_t until_ns = port_now_ns() + PATIENCE_NS;
+	for (unsigned i = 0; i < PATIENCE && LOAD(steps) < until && port_now_ns() < until_ns; i++)
 		sched_yield();
 }
 
@@ -93,10 +97,12 @@ static void wait_for_turn(void)
 	if (who == NOBODY || who == me.number)
 		return;
 	uint32_t left = LOAD(chosen_steps);
-	for (unsigned i = 0; i < PATIENCE && LOAD(chosen) == who; i++) {
+	int64_t until_ns = port_now_ns() + PATIENCE_NS;
+	for (unsigned i = 0; i < PATIENCE && LOAD(chosen) == who && port_now_ns() < until_ns; i++) {
 		sched_yield();
 		if (LOAD(chosen_steps) != left) {
 			left = LOAD(chosen_steps);
+			until_ns = port_now_ns() + PATIENCE_NS;
 			i = 0;
 		}
 	}
@@ -130,8 +136,8 @@ static void note(const char *name, uint32_t h)
 	STORE(trace_who[i], me.number - 1);
 	if (LOAD(places[h % PLACES]) == 0)
 		STORE(places[h % PLACES], h);
-	/* Other seeds wait at this place, some time. */
-	if (hand_draw(64) == 0)
+	/* From now on threads wait at this place; more often at those of an insert. */
+	if (hand_draw(name[0] == 'l' ? 32 : 128) == 0)
 		STORE(style_park[hand_draw(PARKS)], h);
 }
 

@@ -385,9 +385,10 @@ static void act(struct actor *actor)
 		act_resolve(actor);
 		break;
 	case 8:
+	case 9:
 		act_look(actor);
 		break;
-	case 9:
+	case 10:
 		if (one_in(3))
 			act_sync(actor);
 		else
