@@ -64,10 +64,13 @@ void producer_abort_hold(struct producer *producer, struct hold *hold)
 	unsigned todo = TODO_ROOM;
 	STEP("producer: to abort");
 	pthread_mutex_lock(&partition->lock);
-	if (hold->segment->sealed)
+	if (hold->segment->sealed) {
 		todo = partition_unpin(partition, hold->segment);
-	else
+	} else {
 		segment_resolve(hold->segment, hold->slot, hold->offset, hold->len, false);
+		/* A slot without bytes may have been all that a batch full of bytes waited for. */
+		todo |= partition_filled(partition, buffer_now_ns(partition->buffer));
+	}
 	producer_drop_hold(producer, hold);
 	buffer_unlock(partition, todo);
 	buffer_release(partition->buffer);

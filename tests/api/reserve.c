@@ -88,6 +88,22 @@ static void an_aborted_slot_leaves_its_room_to_others(void **state)
 	sink_free(sink);
 }
 
+static void a_batch_that_only_an_empty_slot_has_kept_open_is_cut_by_its_abort(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.max_bytes = 16;
+	databuffer *buf = start(&o);
+	databuffer_slot slot = reserved(buf, 0);
+	insert_numbers(buf, 0, 2);
+	assert_int_equal(databuffer_abort(&slot), 0);
+	WAIT_FOR(sink_flushed(sink) == 2);
+	stop_clean(buf);
+	ASSERT_CUTS(sink, 2);
+	sink_free(sink);
+}
+
 static void items_stand_in_the_order_of_their_reserves(void **state)
 {
 	(void)state;
@@ -558,6 +574,7 @@ int main(void)
 		cmocka_unit_test(what_is_committed_is_inserted),
 		cmocka_unit_test(what_is_aborted_was_never_there),
 		cmocka_unit_test(an_aborted_slot_leaves_its_room_to_others),
+		cmocka_unit_test(a_batch_that_only_an_empty_slot_has_kept_open_is_cut_by_its_abort),
 		cmocka_unit_test(items_stand_in_the_order_of_their_reserves),
 		cmocka_unit_test(a_slot_is_aligned_for_any_type_of_its_length),
 		cmocka_unit_test(reserve_goes_round_robin_as_insert_does),
