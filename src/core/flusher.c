@@ -155,27 +155,33 @@ static void end_if_forked(uint32_t generation)
 }
 
 /* In a worker, if there is one, and else here; not at all once a stop has given the
- * batch up, of which the look is the last thing before the call. */
-static void run_handler(struct databuffer *buf, struct worker *worker, struct segment *segment,
-                        struct outcome *outcome)
+ * batch up, of which the look is the last thing before the call. Returns when it was
+ * over. */
+static int64_t run_handler(struct databuffer *buf, struct worker *worker, struct segment *segment,
+                           struct outcome *outcome)
 {
 	int64_t begin = port_now_ns();
 	if (!partition_begin_call(segment))
-		return;
+		return begin;
 	if (worker && !worker->here) {
 		struct dispatch dispatch;
 		dispatch_submit(&dispatch, buf->crew, worker, segment, begin);
 		dispatch_wait(&dispatch);
 		*outcome = dispatch.outcome;
-		return;
+		return port_now_ns();
 	}
 	outcome->answer = flush_guarded(&buf->options, &segment->batch);
-	outcome->duration_ns = port_now_ns() - begin;
+	int64_t end = port_now_ns();
+	outcome->duration_ns = end - begin;
+	return end;
 }
 
-static struct verdict judge(struct partition *partition, struct segment *segment, const struct outcome *outcome)
+/* By the time of the answer: the handlers of events that hear of it first may take
+ * theirs, which is not the batch's fault. */
+static struct verdict judge(struct partition *partition, struct segment *segment, const struct outcome *outcome,
+                            int64_t end_ns)
 {
-	int64_t now_ns = buffer_now_ns(partition->buffer);
+	int64_t now_ns = buffer_is_manual(partition->buffer) ? buffer_now_ns(partition->buffer) : end_ns;
 	if (!outcome->died)
 		return partition_judge(partition, segment, outcome->answer, now_ns);
 	const struct worker_death death = { .text = outcome->death, .counts = outcome->taken, .late = outcome->late };
@@ -194,7 +200,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	emit(partition, segment, DATABUFFER_FLUSH_START, 0, 0);
 	end_if_forked(generation);
 	struct outcome outcome = { .answer = DATABUFFER_ESTOPPED };
-	run_handler(buf, worker, segment, &outcome);
+	int64_t end = run_handler(buf, worker, segment, &outcome);
 	end_if_forked(generation);
 
 	int answer = outcome.answer;
@@ -215,7 +221,7 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 	bool failed = !answer_is_final(answer);
 	STEP("flusher: has its answer");
 	pthread_mutex_lock(&partition->lock);
-	struct verdict verdict = judge(partition, segment, &outcome);
+	struct verdict verdict = judge(partition, segment, &outcome, end);
 	if (verdict.dead > 0 || failed) {
 		pthread_mutex_unlock(&partition->lock);
 		if (failed)
