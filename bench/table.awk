@@ -230,6 +230,7 @@ END {
 	print_figures("fill", "Full batches", "How full those are that were cut because they were full.")
 	print_figures("times", "Calls that are not inserts", "64-byte items, 4 partitions.")
 	print_figures("idle", "Idle buffers", "Default options, 1 partition each.")
+	print_figures("processes", "Flusher processes", "Beside flusher threads, in turn. 64-byte items, 1 partition; inserts: 4.")
 	print_figures("command", "The command", "Rows of six columns, into an SQLite table that is there.")
 	if (!quick)
 		print_targets()

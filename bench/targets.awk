@@ -65,6 +65,10 @@ function print_targets(    p, c, i, row) {
 		if (row ~ /largest batch/)
 			target(row, figure("fill", row), 5000, 0)
 	}
+	target("a batch of 100 in a process costs more, us", figure("processes", "a batch of 100 in a process costs more"),
+		20, 0)
+	target("one insert, flusher processes / threads", over(figure("processes", "one insert, processes"),
+		figure("processes", "one insert, threads")), 1.05, 0)
 	target("CSV, times as fast as sqlite3 .import",
 		figure("command", "databuffer of CSV: times as fast as .import of CSV"), 1, 1)
 	target("NDJSON, times as fast as sqlite3 .import of CSV",
