@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/debug.h"
+#include "core/flusher.h"
 #include "core/options.h"
 #include "core/registry.h"
 
@@ -223,7 +224,7 @@ static void want_more(struct crew *crew)
  * partition of several flights may be while one of them is released, is past the line. */
 static void stand_in_line(struct crew *crew, struct partition *partition, bool first)
 {
-	partition->submitted = true;
+	partition->waits = true;
 	if (!list_is_empty(&partition->in_line) || partition->called)
 		return;
 	if (first)
@@ -238,15 +239,22 @@ int64_t crew_patience_ns(const struct crew *crew, int64_t now_ns)
 	return port_deadline_ns(now_ns, timeout > 0 ? timeout : PATIENCE_MS);
 }
 
+/* Somebody has come for a partition that was called, if it was. */
+static bool answer_call(struct crew *crew, struct partition *partition)
+{
+	bool called = partition->called;
+	if (called) {
+		partition->called = partition->waits = false;
+		crew->called--;
+	}
+	return called;
+}
+
 struct worker *crew_claim(struct crew *crew, struct partition *partition)
 {
 	struct worker *worker = NULL;
 	pthread_mutex_lock(&crew->lock);
-	bool called = partition->called;
-	if (called) {
-		partition->called = false;
-		crew->called--;
-	}
+	bool called = answer_call(crew, partition);
 	if (crew->idle_count > crew->called && (called || list_is_empty(&crew->line))) {
 		worker = LIST_ENTRY(list_pop_front(&crew->idle), struct worker, idle);
 		crew->idle_count--;
@@ -314,23 +322,33 @@ struct partition *crew_decline(struct crew *crew, struct partition *partition)
 {
 	struct partition *next = NULL;
 	pthread_mutex_lock(&crew->lock);
-	if (partition->called) {
-		partition->called = false;
-		crew->called--;
+	if (answer_call(crew, partition))
 		next = crew_call_first(crew);
-	}
 	pthread_mutex_unlock(&crew->lock);
 	return next;
+}
+
+/* Whether a flusher comes to it, or is on its way. */
+static bool send_flusher(struct partition *partition)
+{
+	int64_t now = buffer_now_ns(partition->buffer);
+	if (!partition_is_ready(partition, now))
+		return false;
+	if (partition->submitted || flusher_submit(partition))
+		return true;
+	partition_defer(partition, port_deadline_ns(now, 100)); /* no thread to be had */
+	return false;
 }
 
 void crew_call(struct crew *crew, struct partition *partition)
 {
 	while (partition) {
+		struct partition *next = NULL;
 		pthread_mutex_lock(&partition->lock);
-		partition->submitted = false;
-		bool ready = partition_is_ready(partition, buffer_now_ns(partition->buffer));
-		buffer_unlock(partition, ready ? TODO_FLUSH : 0);
-		partition = ready ? NULL : crew_decline(crew, partition);
+		if (!send_flusher(partition))
+			next = crew_decline(crew, partition);
+		buffer_unlock(partition, 0);
+		partition = next;
 	}
 }
 

@@ -110,8 +110,8 @@ void crew_tell_death(const struct crew *crew, const struct worker *worker, char 
 /* --- For flushers -------------------------------------------------------------------- */
 
 /* Somebody to run the handler for the partition's next batch. NULL: there is nobody
- * now, and the partition stands in line; its `submitted` stays true until it is
- * called. Under the partition's lock. */
+ * now, and the partition stands in line until it is called: it `waits`, and no
+ * flusher need be sent to it. Under the partition's lock. */
 struct worker *crew_claim(struct crew *crew, struct partition *partition);
 
 /* The partition is done with it. Returns the one whose turn it is now, which is called
@@ -120,7 +120,7 @@ struct worker *crew_claim(struct crew *crew, struct partition *partition);
 struct partition *crew_release(struct crew *crew, struct worker *worker, struct partition *partition);
 
 /* A partition that was called and has nothing to flush says so, and the next one is
- * called. For a partition that was not: NULL. */
+ * called. For a partition that was not: NULL. Under its lock. */
 struct partition *crew_decline(struct crew *crew, struct partition *partition);
 
 /* Has a flusher come to a partition that was called, or to the next, and so on. */

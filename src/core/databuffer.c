@@ -157,7 +157,8 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 	struct databuffer *buf = partition->buffer;
 	ASSERT(partition_is_valid(partition));
 	/* No thread to be had: again in a while, by way of the supervisor. */
-	if ((todo & TODO_FLUSH) && !buffer_is_manual(buf) && !partition->submitted && !flusher_submit(partition))
+	if ((todo & TODO_FLUSH) && !buffer_is_manual(buf) && !partition->submitted && !partition->waits &&
+	    !flusher_submit(partition))
 		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
 	int64_t deadline = partition_deadline(partition), give_back = partition_give_back_at(partition);
 	supervisor_arm(partition, deadline < give_back ? deadline : give_back);

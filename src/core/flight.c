@@ -303,7 +303,7 @@ int64_t partition_deadline(const struct partition *partition)
 	LIST_FOREACH(node, &partition->flying)
 		if (!SEGMENT_OF(node)->late)
 			deadline = earlier(deadline, late_at(partition, &SEGMENT_OF(node)->batch));
-	if (partition->submitted)
+	if (partition->submitted || partition->waits)
 		return deadline;
 	if (!list_is_empty(&partition->queue))
 		return earlier(deadline, gate_next(partition));

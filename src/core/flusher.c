@@ -237,8 +237,9 @@ static void flush_segment(struct partition *partition, struct segment *segment, 
 }
 
 /* Flushes whatever is ready in the partition. Returns the next to serve: one that
- * has waited for who runs the handlers here, and goes first. */
-static struct partition *serve(struct partition *partition, unsigned *handlers)
+ * has waited for who runs the handlers here, and goes first. `sent`: the thread was
+ * sent for this partition, and is no longer on its way. */
+static struct partition *serve(struct partition *partition, bool sent, unsigned *handlers)
 {
 	struct crew *crew = partition->buffer->crew;
 	struct partition *next = NULL;
@@ -246,7 +247,7 @@ static struct partition *serve(struct partition *partition, unsigned *handlers)
 	uint32_t generation = fork_generation();
 	STEP("flusher: comes");
 	pthread_mutex_lock(&partition->lock);
-	partition->submitted = false;
+	partition->submitted = partition->submitted && !sent;
 	for (int64_t now; !next && partition_is_ready(partition, now = buffer_now_ns(partition->buffer));) {
 		struct worker *worker = crew ? crew_claim(crew, partition) : NULL;
 		if (crew && !worker)
@@ -280,8 +281,9 @@ static struct partition *serve(struct partition *partition, unsigned *handlers)
 unsigned flusher_serve(struct partition *partition)
 {
 	unsigned handlers = 0;
-	while (partition)
-		partition = serve(partition, &handlers);
+	struct partition *next = serve(partition, true, &handlers);
+	while (next)
+		next = serve(next, false, &handlers);
 	return handlers;
 }
 

@@ -17,7 +17,7 @@ static void init_state(struct partition *partition, int64_t now_ns)
 	list_init(&partition->waiters);
 	list_init(&partition->ready);
 	list_init(&partition->in_line);
-	partition->called = false;
+	partition->called = partition->waits = false;
 	atomic_init(&partition->armed_ns, PORT_NEVER);
 	partition->gave_back = true;
 	partition->counted_held = partition->counted_promised = 0;

@@ -98,9 +98,10 @@ struct partition {
 	/* Watermarks (pressure.h): what was last counted, and what a lease may promise. */
 	uint64_t counted_held, counted_promised, headroom;
 
-	/* The crew's, under its lock (crew.h). */
+	/* The crew's (crew.h), under its lock; `waits`, that it is in line or was called,
+	 * also under the partition's. */
 	struct list in_line;
-	bool called;
+	bool called, waits;
 
 	/* The flusher pool's and the supervisor's links (flusher.h, supervisor.h). */
 	struct list ready;

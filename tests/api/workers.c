@@ -746,6 +746,49 @@ static void flusher_count_bounds_threads(void **state)
 	}
 }
 
+/* Producers that fill small batches of few partitions, each of which may have several flights, for fewer who flush. */
+static void *insert_many(void *arg)
+{
+	databuffer *buf = arg;
+	for (uint64_t number = 0; number < scaled(20000); number++)
+		CHECK(databuffer_insert(buf, &number, sizeof(number)) == 0);
+	return NULL;
+}
+
+static int count_items(databuffer_batch *batch, void *meta)
+{
+	(void)meta;
+	report->number[0] += databuffer_batch_size(batch);
+	return 0;
+}
+
+static void nobody_in_line_is_forgotten(void **state)
+{
+	(void)state;
+	for (int64_t flusher = 0; flusher < 2; flusher++) {
+		struct sink *sink = sink_new();
+		databuffer_options o = worker_options(sink);
+		pthread_t threads[4];
+		o.flusher = flusher ? DATABUFFER_PROCESSES : DATABUFFER_THREADS;
+		o.handle_flush = count_items;
+		o.flusher_count = 2;
+		o.partitions = 3;
+		o.max_in_flight = 3;
+		o.max_queued = 4;
+		o.max_size = 20;
+		databuffer *buf = start(&o);
+		report->number[0] = 0;
+		for (unsigned i = 0; i < 4; i++)
+			threads[i] = thread_run(insert_many, buf);
+		for (unsigned i = 0; i < 4; i++)
+			thread_join(threads[i]);
+		flush_all(buf);
+		assert_int_equal(report->number[0], 4 * scaled(20000));
+		stop_clean(buf);
+		sink_free(sink);
+	}
+}
+
 /* --- Stopping with work left -------------------------------------------------------------------------------------------- */
 
 static void what_a_stop_gives_up_is_left_and_its_worker_killed(void **state)
@@ -912,6 +955,7 @@ int main(void)
 		TEST(flusher_count_bounds_the_workers),
 		TEST(every_partition_has_its_turn),
 		TEST(flusher_count_bounds_threads),
+		TEST(nobody_in_line_is_forgotten),
 		TEST(what_a_stop_gives_up_is_left_and_its_worker_killed),
 		TEST(a_child_of_the_application_has_workers_of_its_own),
 		TEST(a_handler_may_have_children),
