@@ -3,12 +3,13 @@
 # `make PRESET=debug` builds another preset of CMakePresets.json; `make install PREFIX=/usr` another place;
 # `make bench BENCH=--quick` hands flags to bench/run, `make fuzz FUZZ="--seconds 3600 csv"` to tests/fuzz/run;
 # `make soak MINUTES=60` soaks for longer; `make sim SIM="--seed 7 --trace"` lives through one run of the simulator's.
+# `make chaos MINUTES=60` is longer likewise.
 PRESET ?= default
 PREFIX ?= /usr/local
 MINUTES ?= 5
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench model sim mutations fuzz soak install clean help setup
+.PHONY: build run test check bench model sim mutations fuzz chaos soak install clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -47,6 +48,9 @@ fuzz: setup ## let the fuzzers look for what breaks, each for a minute
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz
 	@tests/fuzz/run $(FUZZ)
+
+chaos: setup ## kill worker processes at random while eight producers insert, for MINUTES plainly and under a sanitizer
+	@tests/chaos/run $(MINUTES)
 
 soak: setup ## a buffer under everything at once, for MINUTES plainly and under each sanitizer
 	@tests/soak/run $(MINUTES)
