@@ -56,6 +56,17 @@
  *
  * What all states of a sink share, if anything, the sink guards by itself. No
  * call comes from a signal handler, none while a lock of the host's is held.
+ *
+ * PROCESSES
+ *
+ * With --flusher processes flushes run in worker processes. The host opens its
+ * first state and closes it again; then workers are forked, each of which opens one
+ * of its own, and a sink is called there by one thread. So nothing that is open is
+ * carried into another process. But what is static, as a lock over all states, each
+ * process has a copy of: what states share beyond that has to be in memory that
+ * open has mapped with MAP_SHARED, under a lock that is made for it, or be guarded
+ * by the target itself. A worker may die anywhere, also of the sink's own doing: its
+ * states are not closed then, and what it was writing comes again.
  */
 #ifndef DATABUFFER_SINK_H
 #define DATABUFFER_SINK_H

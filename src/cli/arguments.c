@@ -148,9 +148,9 @@ static void parse_library(struct arguments *arguments, size_t i, const char *tex
 	option_flag(row, flag, sizeof(flag));
 	if (databuffer_options_set(&arguments->options, row->name, text) < 0)
 		usage_error("--%s: %s", flag, arguments->options.error);
-	if (arguments->options.flusher != DATABUFFER_THREADS)
-		usage_error("--%s: this command flushes with threads; the other is for programs with a loop "
-		            "of their own",
+	if (arguments->options.flusher == DATABUFFER_MANUAL)
+		usage_error("--%s: this command flushes with threads or processes; manual is for programs "
+		            "with a loop of their own",
 		            flag);
 }
 

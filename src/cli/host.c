@@ -2,10 +2,37 @@
 /* host.c: the sink's side of the buffer. */
 #include "cli/host.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cli/clock.h"
 #include "cli/console.h"
+
+/* --- The account -------------------------------------------------------------------- */
+
+static struct host_account *host_map_account(void)
+{
+	struct host_account *account =
+	    mmap(NULL, sizeof(*account), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutexattr_t attributes;
+
+	if (account == MAP_FAILED)
+		return NULL;
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&account->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	return account;
+}
+
+static void host_lock_account(struct host_account *account)
+{
+	/* A sentence that was half written is the next one's to write. */
+	if (pthread_mutex_lock(&account->lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&account->lock);
+}
 
 /* --- States ----------------------------------------------------------------------- */
 
@@ -24,6 +51,11 @@ int host_open(struct host *host, const struct sink *sink, struct rejects *reject
 	host->sink = sink;
 	host->rejects = rejects;
 	host->sources = sources;
+	host->account = host_map_account();
+	if (!host->account) {
+		console_say("memory ran out");
+		return -1;
+	}
 	pthread_mutex_init(&host->lock, NULL);
 	if (host_open_state(host, &state, &why) != 0) {
 		console_say("%s", why.text);
@@ -78,13 +110,14 @@ static void host_give_state(struct host *host, void *state)
  * again. */
 static void host_tell(struct host *host, const databuffer_sentence *why)
 {
+	struct host_account *account = host->account;
 	bool news;
 
-	pthread_mutex_lock(&host->lock);
-	news = strcmp(host->told.text, why->text) != 0;
+	host_lock_account(account);
+	news = strcmp(account->told.text, why->text) != 0;
 	if (news)
-		host->told = *why;
-	pthread_mutex_unlock(&host->lock);
+		account->told = *why;
+	pthread_mutex_unlock(&account->lock);
 	if (news && why->text[0])
 		console_say("%s; trying again", why->text);
 	else if (news)
@@ -93,9 +126,10 @@ static void host_tell(struct host *host, const databuffer_sentence *why)
 
 void host_failure(struct host *host, databuffer_sentence *why)
 {
-	pthread_mutex_lock(&host->lock);
-	*why = host->told;
-	pthread_mutex_unlock(&host->lock);
+	host_lock_account(host->account);
+	*why = host->account->told;
+	why->text[sizeof(why->text) - 1] = '\0';
+	pthread_mutex_unlock(&host->account->lock);
 }
 
 /* --- Handlers --------------------------------------------------------------------- */
@@ -116,13 +150,13 @@ static int host_flush(databuffer_batch *batch, void *meta)
 	} else if (answer > 0) {
 		answer = DATABUFFER_RETRY;
 	}
-	atomic_fetch_add(&host->sink_ns, (uint64_t)(clock_ns() - start));
+	atomic_fetch_add(&host->account->sink_ns, (uint64_t)(clock_ns() - start));
 
 	if (answer == 0) {
 		why.text[0] = '\0';
-		atomic_fetch_add(&host->batches, 1);
+		atomic_fetch_add(&host->account->batches, 1);
 	} else if (answer != DATABUFFER_REJECT && answer != DATABUFFER_TOO_LARGE) {
-		atomic_fetch_add(&host->retries, 1);
+		atomic_fetch_add(&host->account->retries, 1);
 	}
 	if (answer != 0 && why.text[0] == '\0')
 		databuffer_sentence_set(&why, 0, "the sink failed without saying why (%d)", answer);
@@ -133,6 +167,24 @@ static int host_flush(databuffer_batch *batch, void *meta)
 		host_tell(host, &why);
 	atomic_fetch_sub(&host->running, 1);
 	return answer;
+}
+
+/* A worker begins with a state, as the command does. If there is none to be had for
+ * now, its flushes look for one, and fail as others do. */
+static int host_start_worker(void *meta)
+{
+	databuffer_sentence why = { "" };
+	struct host *host = meta;
+	void *state = NULL;
+
+	if (host_open_state(host, &state, &why) == 0)
+		host_give_state(host, state);
+	return 0;
+}
+
+static void host_stop_worker(void *meta)
+{
+	host_close(meta);
 }
 
 static void host_reject(struct host *host, const databuffer_item *item, const char *reason)
@@ -178,6 +230,11 @@ static void host_on_log(databuffer_log_level level, const char *line, void *meta
 
 void host_attach(struct host *host, databuffer_options *options)
 {
+	/* What is open is no worker's: it has shown that the sink can work. */
+	if (options->flusher == DATABUFFER_PROCESSES)
+		host_close(host);
+	options->handle_worker_start = host_start_worker;
+	options->handle_worker_stop = host_stop_worker;
 	options->handle_flush = host_flush;
 	options->handle_dead = host_on_dead;
 	options->handle_drop = host_on_dead; /* what the overflow option gives up is a reject too */

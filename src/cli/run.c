@@ -20,8 +20,8 @@ struct run_counts run_count(struct run *run)
 	struct run_counts counts = {
 		.rejected = run->refused + run->host.dead,
 		.left = run->forsaken + run->host.returned,
-		.batches = run->host.batches,
-		.retries = run->host.retries,
+		.batches = run->host.account->batches,
+		.retries = run->host.account->retries,
 		.seconds = (double)((end_ns ? end_ns : clock_ns()) - run->start_ns) / CLOCK_NS_PER_SEC,
 	};
 	uint64_t accepted = run->accepted, gone = run->host.dead + run->host.returned;

@@ -103,7 +103,7 @@ void run_print_summary(struct run *run)
 	         "reading %.2f s, parsing %.2f s, in the buffer %.2f s, waiting for room %.2f s; "
 	         "beside these, in the sink %.2f s\n",
 	         summary_seconds(run->read_ns), summary_seconds(run->parse_ns), summary_seconds(run->insert_ns),
-	         summary_seconds(run->wait_ns), summary_seconds((int64_t)run->host.sink_ns));
+	         summary_seconds(run->wait_ns), summary_seconds((int64_t)run->host.account->sink_ns));
 	console_print(text);
 }
 
@@ -127,7 +127,7 @@ int run_print_json(struct run *run)
 	       ",\"sink_seconds\":%.6f}\n",
 	       summary_seconds(run->read_ns), summary_seconds(run->parse_ns),
 	       summary_seconds(run->insert_ns), summary_seconds(run->wait_ns),
-	       summary_seconds((int64_t)run->host.sink_ns));
+	       summary_seconds((int64_t)run->host.account->sink_ns));
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		console_say("cannot write the summary to standard output");
 		return -1;

@@ -7,7 +7,10 @@
  *
  *      PATH ─> PATH.1 ─> PATH.2 ─> ... ─> PATH.keep ─> gone
  *
- * All states of one path share one file, under a lock.
+ * All states of one path share one file, under a lock, those in processes that
+ * were forked after the first was opened too. Before a batch is written it is
+ * noted where it begins. So whoever comes next cuts off what one left behind
+ * that died in the middle of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,14 +61,22 @@ enum {
 	FILE_SYNC
 };
 
-/* A file that is being written, however many states write it. */
+/* What is known of a file by whoever writes it, in whatever process. */
+struct file_turn {
+	pthread_mutex_t lock; /* of whoever dies with it the next hears */
+	off_t torn;           /* where something begins that is to be cut off; -1: nowhere */
+	dev_t device;         /* of which file */
+	ino_t inode;
+};
+
+/* A file that is being written, however many states of this process write it. Stays
+ * in the list when they are closed, for those of processes that are forked later. */
 struct file_shared {
 	struct file_shared *next;
+	struct file_turn *turn;
 	unsigned states;
-	pthread_mutex_t lock;
 	int fd;
 	bool regular; /* it has a size, and can be cut and put aside */
-	off_t torn;   /* where a write left something that could not be cut off yet; -1: nowhere */
 	char path[];
 };
 
@@ -95,54 +107,72 @@ static int file_reopen(struct file_shared *shared, databuffer_sentence *why)
 	if (shared->fd >= 0)
 		close(shared->fd);
 	shared->fd = fd;
-	shared->torn = -1;
 	shared->regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 	return 0;
+}
+
+static struct file_turn *file_make_turn(void)
+{
+	struct file_turn *turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutexattr_t attributes;
+
+	if (turn == MAP_FAILED)
+		return NULL;
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&turn->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	turn->torn = -1;
+	return turn;
+}
+
+static struct file_shared *file_find(const char *path)
+{
+	struct file_shared *shared = file_list;
+
+	while (shared && strcmp(shared->path, path) != 0)
+		shared = shared->next;
+	if (shared)
+		return shared;
+	shared = calloc(1, sizeof(*shared) + strlen(path) + 1);
+	if (!shared)
+		return NULL;
+	memcpy(shared->path, path, strlen(path) + 1);
+	shared->fd = -1;
+	shared->turn = file_make_turn();
+	if (!shared->turn) {
+		free(shared);
+		return NULL;
+	}
+	shared->next = file_list;
+	file_list = shared;
+	return shared;
 }
 
 /* Finds or makes the file of a path; the list is locked. */
 static int file_share(const char *path, struct file_shared **found, databuffer_sentence *why)
 {
-	struct file_shared *shared;
-	int rc;
+	struct file_shared *shared = file_find(path);
+	int rc = 0;
 
-	for (shared = file_list; shared; shared = shared->next) {
-		if (strcmp(shared->path, path) == 0) {
-			shared->states++;
-			*found = shared;
-			return 0;
-		}
-	}
-	shared = calloc(1, sizeof(*shared) + strlen(path) + 1);
 	if (!shared)
 		return databuffer_sentence_set(why, -ENOMEM, "memory ran out");
-	memcpy(shared->path, path, strlen(path) + 1);
-	shared->fd = -1;
-	rc = file_reopen(shared, why);
-	if (rc != 0) {
-		free(shared);
-		return rc;
+	if (shared->states == 0)
+		rc = file_reopen(shared, why);
+	if (rc == 0) {
+		shared->states++;
+		*found = shared;
 	}
-	pthread_mutex_init(&shared->lock, NULL);
-	shared->states = 1;
-	shared->next = file_list;
-	file_list = shared;
-	*found = shared;
-	return 0;
+	return rc;
 }
 
 static void file_unshare(struct file_shared *shared)
 {
-	struct file_shared **at = &file_list;
-
 	if (--shared->states > 0)
 		return;
-	while (*at != shared)
-		at = &(*at)->next;
-	*at = shared->next;
 	close(shared->fd);
-	pthread_mutex_destroy(&shared->lock);
-	free(shared);
+	shared->fd = -1;
 }
 
 static void file_close(void *opened)
@@ -214,6 +244,22 @@ static bool file_has_moved(const struct file_shared *shared, const struct stat *
 	       named.st_dev != ours->st_dev;
 }
 
+/* Cuts off what was written of a batch that did not come to its end. Of a file that
+ * has been put aside since, it stays. */
+static int file_cut_torn(struct file_shared *shared, databuffer_sentence *why)
+{
+	struct file_turn *turn = shared->turn;
+	struct stat status;
+
+	if (turn->torn < 0)
+		return 0;
+	if (fstat(shared->fd, &status) == 0 && turn->device == status.st_dev && turn->inode == status.st_ino &&
+	    turn->torn < status.st_size && ftruncate(shared->fd, turn->torn) != 0)
+		return file_complain(why, errno, "cut a torn line off", shared->path);
+	turn->torn = -1;
+	return 0;
+}
+
 /* Makes the file ready for so many bytes more; *size is what it has. */
 static int file_prepare(const struct file *state, int64_t more, off_t *size, databuffer_sentence *why)
 {
@@ -223,16 +269,15 @@ static int file_prepare(const struct file *state, int64_t more, off_t *size, dat
 
 	if (!shared->regular)
 		return 0;
-	if (shared->torn >= 0) {
-		if (ftruncate(shared->fd, shared->torn) != 0)
-			return file_complain(why, errno, "cut a torn line off", shared->path);
-		shared->torn = -1;
-	}
 	if (fstat(shared->fd, &status) != 0)
 		return file_complain(why, errno, "look at", shared->path);
-	if (file_has_moved(shared, &status))
-		rc = file_reopen(shared, why);
-	else if (state->rotate > 0 && status.st_size > 0 && status.st_size + more > state->rotate)
+	if (file_has_moved(shared, &status) && (rc = file_reopen(shared, why)) != 0)
+		return rc;
+	if ((rc = file_cut_torn(shared, why)) != 0)
+		return rc;
+	if (fstat(shared->fd, &status) != 0)
+		return file_complain(why, errno, "look at", shared->path);
+	if (state->rotate > 0 && status.st_size > 0 && status.st_size + more > state->rotate)
 		rc = file_put_aside(state, why);
 	if (rc == 0 && fstat(shared->fd, &status) != 0)
 		return file_complain(why, errno, "look at", shared->path);
@@ -305,6 +350,18 @@ static int64_t file_measure(databuffer_batch *batch)
 	return bytes;
 }
 
+/* From here on until file_note_written the file is torn at its end. */
+static void file_note_begin(struct file_shared *shared, off_t size)
+{
+	struct stat status;
+
+	if (!shared->regular || fstat(shared->fd, &status) != 0)
+		return;
+	shared->turn->device = status.st_dev;
+	shared->turn->inode = status.st_ino;
+	shared->turn->torn = size;
+}
+
 static int file_flush(void *opened, databuffer_batch *batch, databuffer_sentence *why)
 {
 	const struct file *state = opened;
@@ -313,17 +370,19 @@ static int file_flush(void *opened, databuffer_batch *batch, databuffer_sentence
 	off_t size = 0;
 	int rc, error;
 
-	pthread_mutex_lock(&shared->lock);
+	if (pthread_mutex_lock(&shared->turn->lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&shared->turn->lock);
 	rc = file_prepare(state, bytes, &size, why);
 	if (rc == 0) {
+		file_note_begin(shared, size);
 		error = file_write_batch(state, batch);
-		if (error) {
-			if (shared->regular && ftruncate(shared->fd, size) != 0)
-				shared->torn = size;
+		/* What cannot be cut off now the next one cuts off. */
+		if (!error || !shared->regular || ftruncate(shared->fd, size) == 0)
+			shared->turn->torn = -1;
+		if (error)
 			rc = file_complain(why, error, "write", shared->path);
-		}
 	}
-	pthread_mutex_unlock(&shared->lock);
+	pthread_mutex_unlock(&shared->turn->lock);
 	return rc;
 }
 
