@@ -37,6 +37,9 @@ struct databuffer {
 	/* Calls inside, references, and one for the time until stop returns. Who
 	 * makes it 0 frees the insides. */
 	_Atomic uint32_t users;
+	/* Of these, those of the library's own threads, and one for the insides. Who makes
+	 * it 0 gives the struct away; stop waits until there is only that one. */
+	_Atomic uint32_t helpers;
 
 	/* What waiting inserts sleep on: `room` moves when there may be room. */
 	_Atomic uint32_t room;
@@ -87,6 +90,11 @@ void buffer_end_call(void);
 /* A reference beyond the call, by who is inside or has one; ended by any thread. */
 void buffer_retain(struct databuffer *buf);
 void buffer_release(struct databuffer *buf);
+
+/* The same for a thread of the library's, which a stop waits for: when it has
+ * returned in time, nobody of ours uses what the program may now take down. */
+void buffer_lend(struct databuffer *buf);
+void buffer_return(struct databuffer *buf);
 
 /* --- Time ----------------------------------------------------------------------- */
 

@@ -396,7 +396,7 @@ static void watch_main(void *arg)
 	port_close(&crew->bell);
 	atomic_store_explicit(&crew->over, 1, memory_order_release);
 	port_wake(&crew->over, INT_MAX);
-	buffer_release(buf);
+	buffer_return(buf);
 }
 
 /* Under the lock. */
@@ -406,9 +406,9 @@ bool crew_watch_start(struct crew *crew)
 		crew->bell = port_event_open();
 	if (crew->bell < 0)
 		return false;
-	buffer_retain(crew->buf);
+	buffer_lend(crew->buf);
 	crew->watched = port_thread_start(watch_main, crew, "db-crew");
 	if (!crew->watched)
-		buffer_release(crew->buf);
+		buffer_return(crew->buf);
 	return crew->watched;
 }

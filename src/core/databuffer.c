@@ -17,6 +17,19 @@
 
 /* --- Users ---------------------------------------------------------------------------- */
 
+/* In `helpers`, so that the last of them knows that it is waited for without
+ * looking into a struct which is not its own any more. */
+#define AWAITED (UINT32_C(1) << 31)
+
+static void end_helper(struct databuffer *buf)
+{
+	uint32_t helpers = atomic_fetch_sub_explicit(&buf->helpers, 1, memory_order_acq_rel);
+	if ((helpers & ~AWAITED) == 1)
+		registry_retire(buf);
+	else if (helpers & AWAITED)
+		port_wake(&buf->helpers, 1);
+}
+
 static void free_insides(struct databuffer *buf)
 {
 	for (unsigned i = 0; i < buf->partition_count; i++)
@@ -26,7 +39,7 @@ static void free_insides(struct databuffer *buf)
 	loop_fini(&buf->loop);
 	pthread_mutex_destroy(&buf->times_lock);
 	free((char *)(uintptr_t)buf->options.name);
-	registry_retire(buf);
+	end_helper(buf);
 }
 
 /* How many calls the thread is in: those that a fork carries into the child. And of
@@ -88,6 +101,18 @@ void buffer_release(struct databuffer *buf)
 	STEP("buffer: to go out");
 	if (atomic_fetch_sub_explicit(&buf->users, 1, memory_order_acq_rel) == 1)
 		free_insides(buf);
+}
+
+void buffer_lend(struct databuffer *buf)
+{
+	buffer_retain(buf);
+	atomic_fetch_add_explicit(&buf->helpers, 1, memory_order_relaxed);
+}
+
+void buffer_return(struct databuffer *buf)
+{
+	buffer_release(buf);
+	end_helper(buf);
 }
 
 /* --- Time -------------------------------------------------------------------------------- */
@@ -216,6 +241,7 @@ static struct databuffer *create(const databuffer_options *options)
 	list_init(&buf->producers);
 	loop_init(&buf->loop);
 	atomic_init(&buf->users, 1);
+	atomic_init(&buf->helpers, 1);
 	return buf;
 }
 
@@ -364,6 +390,16 @@ static int64_t give_back(struct databuffer *buf)
 	return count;
 }
 
+/* There is nothing left to do, so flushers and the supervisor are about to leave. */
+static void wait_for_helpers(struct databuffer *buf, int64_t deadline_ns)
+{
+	uint32_t helpers = atomic_fetch_or_explicit(&buf->helpers, AWAITED, memory_order_acquire) | AWAITED;
+	while ((helpers & ~AWAITED) > 1 && port_now_ns() < deadline_ns) {
+		port_wait(&buf->helpers, helpers, deadline_ns);
+		helpers = atomic_load_explicit(&buf->helpers, memory_order_acquire);
+	}
+}
+
 int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 {
 	if (buf && flusher_current() == buf)
@@ -391,6 +427,7 @@ int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms)
 	atomic_store_explicit(&buf->state, BUFFER_STOPPED, memory_order_seq_cst);
 	buffer_wake_room(buf);
 	buffer_wake_settled(buf);
+	wait_for_helpers(buf, deadline);
 	buffer_leave(buf);
 	buffer_release(buf); /* the reference of databuffer_start */
 	guard_leave();
@@ -408,6 +445,7 @@ void buffer_reset(struct databuffer *buf)
 	loop_reset(&buf->loop);
 	atomic_store_explicit(&buf->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&buf->helpers, 1, memory_order_relaxed);
 	atomic_store_explicit(&buf->room_waiters, 0, memory_order_relaxed);
 	atomic_store_explicit(&buf->settled_waiters, 0, memory_order_relaxed);
 	/* Only the calling thread lives on, and may be in a call, on whichever

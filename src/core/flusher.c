@@ -380,7 +380,7 @@ static void flusher_main(void *unused)
 	while ((partition = next_job()) != NULL) {
 		struct databuffer *buf = partition->buffer;
 		flusher_serve(partition);
-		buffer_release(buf);
+		buffer_return(buf);
 		if (guard_is_unfit() && retire())
 			return;
 	}
@@ -403,7 +403,7 @@ bool flusher_submit(struct partition *partition)
 	}
 	partition->submitted = served;
 	if (served && !listed) {
-		buffer_retain(partition->buffer);
+		buffer_lend(partition->buffer);
 		list_push_back(&pool.ready, &partition->ready);
 		add_jobs(1);
 	}

@@ -92,13 +92,13 @@ static void supervisor_main(void *unused)
 			struct partition *partition = supervisor.heap[1];
 			struct databuffer *buf = partition->buffer;
 			disarm(partition);
-			buffer_retain(buf);
+			buffer_lend(buf);
 			pthread_mutex_unlock(&supervisor.lock);
 			STEP("supervisor: to tick");
 			supervisor_tick(partition, now);
 			if (generation != fork_generation())
 				return; /* a child that a handler of events or of the log forked */
-			buffer_release(buf);
+			buffer_return(buf);
 			pthread_mutex_lock(&supervisor.lock);
 		} else if (next == PORT_NEVER) {
 			pthread_cond_wait(&supervisor.wake, &supervisor.lock);
