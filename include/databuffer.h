@@ -421,6 +421,24 @@ typedef void databuffer_log_fn(databuffer_log_level level, const char *line, voi
  * DATABUFFER_EDEADLK. A mark that is passed both ways while a call runs is not told. */
 typedef void databuffer_pressure_fn(int high, size_t held_bytes, void *meta);
 
+/* Where a buffer gets its heap memory. Both functions may be called from any thread
+ * that uses the buffer, and by the library's own, also while locks of the library are
+ * held: they must not call it. Copied at start; `ctx` and the functions are used
+ * until databuffer_stop has returned and neither a handler that outlived it nor a
+ * reserved slot is left.
+ *
+ * It is asked for what lives as long as the buffer or a call: partitions, the
+ * records of their batches, what databuffer_batch_array and its kin return, what a
+ * dump, a sync_flush, a reconfigure need. Not for the items' own memory, which is
+ * mapped (mmap); not for the handle, nor the record of each thread that inserts, since
+ * these may outlive the buffer; not for what belongs to the process: threads, timers,
+ * handlers of events, what databuffer_options_set keeps; nor in worker processes. */
+typedef struct databuffer_allocator {
+	void *(*alloc)(size_t size, void *ctx); /* aligned as malloc's, size above 0; NULL: there is none */
+	void (*free)(void *memory, void *ctx);  /* never NULL */
+	void *ctx;
+} databuffer_allocator;
+
 /* Everything a buffer can be told. Numbers are int64_t all, so that a negative
  * one can be seen and refused. The table that databuffer_options_at reads has
  * for each: name, type, unit, default, range and a line of help. */
@@ -461,6 +479,8 @@ typedef struct databuffer_options {
 	databuffer_item_fn *handle_left;   /* each item left at stop, on stop's thread; NULL: counted */
 	databuffer_pressure_fn *handle_pressure; /* told at pressure_high and pressure_low; or NULL */
 	databuffer_log_fn *handle_log;     /* NULL: standard error */
+
+	const databuffer_allocator *allocator; /* NULL: malloc and free */
 
 	/* Where databuffer_start, _reconfigure and _options_set write the sentence
 	 * when they refuse; NULL: it goes to handle_log. */

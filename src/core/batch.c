@@ -2,10 +2,10 @@
 /* The batch accessors, and the life of a batch but for what judge.c makes of it. */
 #include "core/batch.h"
 
-#include <stdlib.h>
 #include <sys/uio.h>
 
 #include "core/debug.h"
+#include "core/memory.h"
 #include "core/segment.h"
 
 databuffer_item batch_item(const struct segment *segment, uint32_t slot)
@@ -81,7 +81,7 @@ const void *databuffer_batch_array(databuffer_batch *batch)
 		return first.data;
 	if (batch->array)
 		return batch->array;
-	char *at = batch->array = malloc((batch->to - batch->from) * first.len);
+	char *at = batch->array = memory_get(batch->allocator, (batch->to - batch->from) * first.len);
 	for (uint32_t slot = batch->from; at && slot < batch->to; slot++, at += first.len)
 		memcpy(at, batch_item(segment, slot).data, first.len);
 	return batch->array;
@@ -109,7 +109,8 @@ const struct iovec *databuffer_batch_iovec(databuffer_batch *batch)
 {
 	if (!batch || batch->to == batch->from || batch->iovec)
 		return batch ? batch->iovec : NULL;
-	struct iovec *iovec = batch->iovec = malloc((batch->to - batch->from) * sizeof(*iovec));
+	struct iovec *iovec = memory_get(batch->allocator, (batch->to - batch->from) * sizeof(*iovec));
+	batch->iovec = iovec;
 	for (uint32_t slot = batch->from; iovec && slot < batch->to; slot++, iovec++) {
 		uint64_t entry = segment_entry(batch->segment, slot);
 		*iovec = (struct iovec){ batch->segment->arena + slot_offset(entry), slot_len(entry) };
@@ -165,7 +166,7 @@ int databuffer_batch_set_result_bytes(databuffer_batch *batch, const void *data,
 	if (!batch || (!data && len > 0) || len > DATABUFFER_RESULT_MAX)
 		return DATABUFFER_EINVAL;
 	if (!batch->result && len > 0)
-		batch->result = malloc(DATABUFFER_RESULT_MAX);
+		batch->result = memory_get(batch->allocator, DATABUFFER_RESULT_MAX);
 	if (!batch->result && len > 0)
 		return DATABUFFER_ENOMEM;
 	if (len > 0)
@@ -190,7 +191,8 @@ struct batch_dead *batch_add_dead(struct databuffer_batch *batch, uint32_t i, co
 		return NULL;
 	if (batch->dead_count == batch->dead_room) {
 		uint32_t room = batch->dead_room ? batch->dead_room * 2 : 4;
-		struct batch_dead *dead = realloc(batch->dead, room * sizeof(*dead));
+		struct batch_dead *dead = memory_grow(batch->allocator, batch->dead,
+		                                      batch->dead_room * sizeof(*dead), room * sizeof(*dead));
 		if (!dead)
 			return NULL;
 		batch->dead = dead;
@@ -254,9 +256,9 @@ void batch_limit(struct databuffer_batch *batch, uint32_t most)
 
 void batch_finish(struct databuffer_batch *batch)
 {
-	free(batch->dead);
-	free(batch->array);
-	free(batch->iovec);
+	memory_free(batch->allocator, batch->dead);
+	memory_free(batch->allocator, batch->array);
+	memory_free(batch->allocator, batch->iovec);
 	batch->dead = NULL;
 	batch->array = NULL;
 	batch->iovec = NULL;
@@ -265,7 +267,7 @@ void batch_finish(struct databuffer_batch *batch)
 
 void batch_drop_result(struct databuffer_batch *batch)
 {
-	free(batch->result);
+	memory_free(batch->allocator, batch->result);
 	batch->result = NULL;
 	batch->result_len = 0;
 }

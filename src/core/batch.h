@@ -30,6 +30,7 @@ struct batch_dead {
 struct databuffer_batch {
 	struct segment *segment;
 	const char *name; /* the buffer's */
+	const databuffer_allocator *allocator; /* NULL: malloc */
 	unsigned partition;
 	databuffer_trigger trigger;
 	uint32_t from, to, end;

@@ -48,6 +48,7 @@ struct databuffer {
 	_Atomic uint32_t settled;
 	_Atomic uint32_t settled_waiters;
 
+	databuffer_allocator allocator; /* what options.allocator points to, if anything */
 	databuffer_options options; /* complete; name is ours; what is live changes under all partitions' locks */
 	_Atomic int64_t max_size, timeout, flush_timeout; /* of these, for who has no lock */
 	struct partition *partitions;

@@ -7,6 +7,7 @@
 
 #include "core/debug.h"
 #include "core/flusher.h"
+#include "core/memory.h"
 #include "core/options.h"
 #include "core/registry.h"
 
@@ -73,8 +74,8 @@ static bool init_processes(struct crew *crew)
 	crew->bell = -1;
 	forkserver_init(&crew->server);
 	return map_mailboxes(crew) &&
-	       restarts_init(&crew->restarts, (unsigned)o->max_restarts, period, least, most) &&
-	       restarts_init(&crew->server_restarts, (unsigned)o->max_restarts, period, least, most);
+	       restarts_init(&crew->restarts, (unsigned)o->max_restarts, period, least, most, o->allocator) &&
+	       restarts_init(&crew->server_restarts, (unsigned)o->max_restarts, period, least, most, o->allocator);
 }
 
 int crew_create(struct databuffer *buf)
@@ -83,14 +84,14 @@ int crew_create(struct databuffer *buf)
 	bool processes = o->flusher == DATABUFFER_PROCESSES;
 	if (!processes && (o->flusher != DATABUFFER_THREADS || o->flusher_count == 0))
 		return 0;
-	struct crew *crew = buf->crew = calloc(1, sizeof(*crew));
+	struct crew *crew = buf->crew = memory_get_zeroed(o->allocator, 1, sizeof(*crew));
 	if (!crew)
 		return DATABUFFER_ENOMEM;
 	crew->buf = buf;
 	crew->processes = processes;
 	pthread_mutex_init(&crew->lock, NULL);
 	unsigned count = count_for(o);
-	crew->workers = calloc(count, sizeof(*crew->workers));
+	crew->workers = memory_get_zeroed(o->allocator, count, sizeof(*crew->workers));
 	if (!crew->workers)
 		return DATABUFFER_ENOMEM;
 	crew->count = count;
@@ -107,8 +108,9 @@ void crew_destroy(struct crew *crew)
 	restarts_fini(&crew->restarts);
 	restarts_fini(&crew->server_restarts);
 	pthread_mutex_destroy(&crew->lock);
-	free(crew->workers);
-	free(crew);
+	const databuffer_allocator *allocator = crew->buf->options.allocator;
+	memory_free(allocator, crew->workers);
+	memory_free(allocator, crew);
 }
 
 int crew_start(struct crew *crew, const databuffer_options *given)

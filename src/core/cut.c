@@ -138,6 +138,7 @@ static unsigned cut_even_empty(struct partition *partition, databuffer_trigger t
 	segment->not_before_ns = INT64_MIN;
 	segment->batch.partition = partition->number;
 	segment->batch.name = partition->name;
+	segment->batch.allocator = partition->options->allocator;
 	if (count == 0 && !empty) {
 		supply_release(partition, segment);
 		return todo;

@@ -10,6 +10,7 @@
 #include "core/flusher.h"
 #include "core/guard.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/options.h"
 #include "core/producer.h"
 #include "core/registry.h"
@@ -34,11 +35,11 @@ static void free_insides(struct databuffer *buf)
 {
 	for (unsigned i = 0; i < buf->partition_count; i++)
 		partition_fini(&buf->partitions[i]);
-	free(buf->partitions);
+	memory_free_line(buf->options.allocator, buf->partitions);
 	crew_destroy(buf->crew);
 	loop_fini(&buf->loop);
 	pthread_mutex_destroy(&buf->times_lock);
-	free((char *)(uintptr_t)buf->options.name);
+	memory_free(buf->options.allocator, (char *)(uintptr_t)buf->options.name);
 	end_helper(buf);
 }
 
@@ -215,6 +216,17 @@ static int init_partitions(struct databuffer *buf, int64_t now_ns)
 	return 0;
 }
 
+static bool copy_name(struct databuffer *buf, const char *name)
+{
+	if (!name)
+		return true;
+	size_t size = strlen(name) + 1;
+	char *copy = memory_get(buf->options.allocator, size);
+	if (copy)
+		buf->options.name = memcpy(copy, name, size);
+	return copy != NULL;
+}
+
 static struct databuffer *create(const databuffer_options *options)
 {
 	struct databuffer *buf = calloc(1, sizeof(*buf));
@@ -223,16 +235,18 @@ static struct databuffer *create(const databuffer_options *options)
 	buf->options = *options;
 	buf->options.error = NULL; /* the caller's memory, for the time of the call */
 	buf->options.error_size = 0;
-	buf->options.name = options->name ? strdup(options->name) : NULL;
-	buffer_publish_options(buf);
-	void *partitions = NULL;
-	size_t size = (size_t)options->partitions * sizeof(struct partition);
-	if ((options->name && !buf->options.name) || posix_memalign(&partitions, PORT_CACHE_LINE, size) != 0) {
-		free((char *)(uintptr_t)buf->options.name);
+	buf->options.name = NULL;
+	if (options->allocator) {
+		buf->allocator = *options->allocator;
+		buf->options.allocator = &buf->allocator;
+	}
+	buf->partitions = memory_get_line(buf->options.allocator, (size_t)options->partitions * sizeof(struct partition));
+	if (!buf->partitions || !copy_name(buf, options->name)) {
+		memory_free_line(buf->options.allocator, buf->partitions);
 		free(buf);
 		return NULL;
 	}
-	buf->partitions = partitions;
+	buffer_publish_options(buf);
 	buf->fenced = !port_has_barrier();
 	pthread_mutex_init(&buf->times_lock, NULL);
 	histogram_init(&buf->flush_times);

@@ -2,10 +2,9 @@
 /* Looking into a running buffer: dump, size, info, stats. */
 #include "core/buffer.h"
 
-#include <stdlib.h>
-
 #include "core/crew.h"
 #include "core/debug.h"
+#include "core/memory.h"
 #include "core/registry.h"
 
 /* --- Dump ---------------------------------------------------------------------------------- */
@@ -18,9 +17,11 @@ struct view {
 	uint64_t *entries;
 };
 
-static bool view_segment(struct view *view, struct segment *segment, uint32_t from, uint32_t to)
+static bool view_segment(struct view *view, const struct partition *partition, struct segment *segment, uint32_t from,
+                         uint32_t to)
 {
-	view->entries = malloc((size_t)(to - from + 1) * sizeof(*view->entries));
+	size_t size = (size_t)(to - from + 1) * sizeof(*view->entries);
+	view->entries = memory_get(partition->options->allocator, size);
 	if (!view->entries)
 		return false;
 	view->segment = segment;
@@ -40,21 +41,22 @@ static bool view_partition(struct partition *partition, struct view **views, siz
 {
 	struct list *node, *lists[] = { &partition->flying, &partition->queue };
 	*count = 0;
-	*views = malloc((partition->segment_count + partition->substitutes + 1) * sizeof(**views));
+	size_t most = partition->segment_count + partition->substitutes + 1;
+	*views = memory_get(partition->options->allocator, most * sizeof(**views));
 	if (!*views)
 		return false;
 	for (unsigned i = 0; i < 2; i++) {
 		LIST_FOREACH(node, lists[i])
 		{
 			struct segment *segment = LIST_ENTRY(node, struct segment, link);
-			if (!view_segment(&(*views)[*count], segment, segment->batch.from, segment->batch.end))
+			if (!view_segment(&(*views)[*count], partition, segment, segment->batch.from, segment->batch.end))
 				return false;
 			++*count;
 		}
 	}
 	if (partition->open) {
 		segment_recall(partition->open);
-		if (!view_segment(&(*views)[*count], partition->open, 0, partition->open->settled))
+		if (!view_segment(&(*views)[*count], partition, partition->open, 0, partition->open->settled))
 			return false;
 		++*count;
 	}
@@ -96,9 +98,10 @@ static int dump_partition(struct partition *partition, int (*visit)(const databu
 	for (size_t i = 0; i < count && generation == fork_generation(); i++)
 		todo |= partition_unpin(partition, views[i].segment);
 	buffer_unlock(partition, todo);
+	const databuffer_allocator *allocator = partition->options->allocator;
 	for (size_t i = 0; i < count; i++)
-		free(views[i].entries);
-	free(views);
+		memory_free(allocator, views[i].entries);
+	memory_free(allocator, views);
 	return answer;
 }
 

@@ -267,6 +267,9 @@ static int options_check_together(const databuffer_options *given, const databuf
 		               (long long)full->pressure_low, (long long)full->pressure_high);
 	else if (!full->handle_flush)
 		options_refuse(given, "handle_flush is NULL, but must be the function that writes a batch");
+	else if (full->allocator && (!full->allocator->alloc || !full->allocator->free))
+		options_refuse(given, "allocator has no %s, but must have both functions, or be NULL",
+		               full->allocator->alloc ? "free" : "alloc");
 	else if (full->error && full->error_size == 0)
 		options_refuse(given, "error_size is 0, but must be the number of bytes at error");
 	else
@@ -330,6 +333,14 @@ static bool options_text_differs(const databuffer_options *a, const databuffer_o
 	return one && other ? strcmp(one, other) != 0 : one != other;
 }
 
+/* The buffer has a copy of its own. */
+static bool options_allocator_differs(const databuffer_allocator *a, const databuffer_allocator *b)
+{
+	if (!a || !b)
+		return a != b;
+	return a->alloc != b->alloc || a->free != b->free || a->ctx != b->ctx;
+}
+
 static int options_refuse_fixed(const databuffer_options *given, const char *what)
 {
 	options_refuse(given, "%s differs from what the buffer was started with, and cannot change while it runs", what);
@@ -361,6 +372,8 @@ static int options_check_fixed(const databuffer_options *given, databuffer_optio
 		           sizeof(void *)) != 0)
 			return options_refuse_fixed(given, pointer->name);
 	}
+	if (options_allocator_differs(full->allocator, running->allocator))
+		return options_refuse_fixed(given, "allocator");
 	return 0;
 }
 

@@ -247,7 +247,7 @@ struct supply_growth *supply_map(const struct partition *partition, uint32_t slo
 /* Has every segment take its place there when it is next free. Returns what is for
  * supply_unmap: the memory that nobody uses, or NULL. */
 struct supply_growth *supply_grow(struct partition *partition, struct supply_growth *growth);
-void supply_unmap(struct supply_growth *growth);
+void supply_unmap(const struct partition *partition, struct supply_growth *growth);
 
 /* --- Stopping ------------------------------------------------------------------------------ */
 

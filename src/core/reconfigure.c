@@ -7,8 +7,7 @@
  */
 #include "core/buffer.h"
 
-#include <stdlib.h>
-
+#include "core/memory.h"
 #include "core/options.h"
 
 static uint32_t slots_for(const databuffer_options *options)
@@ -21,8 +20,8 @@ static uint32_t slots_for(const databuffer_options *options)
 static void free_growth(struct databuffer *buf, struct supply_growth **growth)
 {
 	for (unsigned i = 0; growth && i < buf->partition_count; i++)
-		supply_unmap(growth[i]);
-	free(growth);
+		supply_unmap(&buf->partitions[i], growth[i]);
+	memory_free(buf->options.allocator, growth);
 }
 
 /* Workers have the memory that was there when their fork server was born. */
@@ -49,7 +48,7 @@ static int map_growth(struct databuffer *buf, uint32_t slots, struct supply_grow
 	*growth = NULL;
 	if (enough)
 		return 0;
-	*growth = calloc(buf->partition_count, sizeof(struct supply_growth *));
+	*growth = memory_get_zeroed(buf->options.allocator, buf->partition_count, sizeof(struct supply_growth *));
 	for (unsigned i = 0; *growth && i < buf->partition_count; i++) {
 		(*growth)[i] = supply_map(&buf->partitions[i], slots);
 		if (!(*growth)[i]) {

@@ -2,11 +2,12 @@
 /* Counting deaths, and holding back. */
 #include "core/restarts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
+
 bool restarts_init(struct restarts *restarts, unsigned max, int64_t period_ns, int64_t backoff_min_ns,
-                   int64_t backoff_max_ns)
+                   int64_t backoff_max_ns, const databuffer_allocator *allocator)
 {
 	memset(restarts, 0, sizeof(*restarts));
 	restarts->max = max;
@@ -14,13 +15,14 @@ bool restarts_init(struct restarts *restarts, unsigned max, int64_t period_ns, i
 	restarts->backoff_min_ns = backoff_min_ns;
 	restarts->backoff_max_ns = backoff_max_ns;
 	restarts_forget(restarts);
-	restarts->deaths = calloc(max + 1, sizeof(*restarts->deaths));
+	restarts->allocator = allocator;
+	restarts->deaths = memory_get_zeroed(allocator, (size_t)max + 1, sizeof(*restarts->deaths));
 	return restarts->deaths != NULL;
 }
 
 void restarts_fini(struct restarts *restarts)
 {
-	free(restarts->deaths);
+	memory_free(restarts->allocator, restarts->deaths);
 }
 
 void restarts_forget(struct restarts *restarts)

@@ -17,7 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <databuffer.h>
+
 struct restarts {
+	const databuffer_allocator *allocator;
 	int64_t *deaths;    /* when the last `max` were: a ring */
 	unsigned max, count, next;
 	int64_t period_ns, backoff_min_ns, backoff_max_ns;
@@ -29,7 +32,7 @@ struct restarts {
 
 /* False without memory. */
 bool restarts_init(struct restarts *restarts, unsigned max, int64_t period_ns, int64_t backoff_min_ns,
-                   int64_t backoff_max_ns);
+                   int64_t backoff_max_ns, const databuffer_allocator *allocator);
 void restarts_fini(struct restarts *restarts);
 
 /* Something has died that is to be started again. */

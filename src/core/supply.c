@@ -3,9 +3,8 @@
  * place, and, instead of segments that are pinned, others mapped on demand. */
 #include "core/partition_parts.h"
 
-#include <stdlib.h>
-
 #include "core/debug.h"
+#include "core/memory.h"
 
 /* Segments beyond those that the bounds let fill, so that a flush of a few items
  * does not take the room of a whole batch from the inserts after it. */
@@ -65,7 +64,7 @@ int supply_init(struct partition *partition)
 	                                     store_init_memory(&partition->store, size);
 	if (!mapped)
 		return DATABUFFER_ENOMEM;
-	partition->segments = calloc(partition->segment_count, sizeof(*partition->segments));
+	partition->segments = memory_get_zeroed(o->allocator, partition->segment_count, sizeof(*partition->segments));
 	if (!partition->segments) {
 		store_fini(&partition->store);
 		return DATABUFFER_ENOMEM;
@@ -82,7 +81,7 @@ static void free_substitute(struct partition *partition, struct substitute *subs
 	list_remove(&substitute->link);
 	if (substitute->store.size > 0)
 		store_fini(&substitute->store);
-	free(substitute);
+	memory_free(partition->options->allocator, substitute);
 	partition->substitutes--;
 }
 
@@ -90,9 +89,9 @@ static void free_substitute(struct partition *partition, struct substitute *subs
 
 struct supply_growth *supply_map(const struct partition *partition, uint32_t slots)
 {
-	struct supply_growth *growth = calloc(1, sizeof(*growth));
+	struct supply_growth *growth = memory_get_zeroed(partition->options->allocator, 1, sizeof(*growth));
 	if (!growth || !store_init_memory(&growth->store, partition->segment_count * footprint(partition, slots))) {
-		free(growth);
+		memory_free(partition->options->allocator, growth);
 		return NULL;
 	}
 	growth->slots = slots;
@@ -100,12 +99,12 @@ struct supply_growth *supply_map(const struct partition *partition, uint32_t slo
 	return growth;
 }
 
-void supply_unmap(struct supply_growth *growth)
+void supply_unmap(const struct partition *partition, struct supply_growth *growth)
 {
 	if (!growth)
 		return;
 	store_fini(&growth->store);
-	free(growth);
+	memory_free(partition->options->allocator, growth);
 }
 
 /* One segment less in an outgrown store; the last takes it along. */
@@ -118,7 +117,7 @@ static void leave_store(struct partition *partition, const unsigned char *memory
 		if (memory < old->store.base || memory >= old->store.base + old->store.size || --old->segments > 0)
 			continue;
 		list_remove(node);
-		supply_unmap(old);
+		supply_unmap(partition, old);
 	}
 }
 
@@ -172,8 +171,8 @@ void supply_fini(struct partition *partition)
 	while ((node = list_first(&partition->substitute_list)) != NULL)
 		free_substitute(partition, LIST_ENTRY(node, struct substitute, link));
 	while ((node = list_pop_front(&partition->outgrown)) != NULL)
-		supply_unmap(LIST_ENTRY(node, struct supply_growth, link));
-	free(partition->segments);
+		supply_unmap(partition, LIST_ENTRY(node, struct supply_growth, link));
+	memory_free(partition->options->allocator, partition->segments);
 	store_fini(&partition->store);
 }
 
@@ -269,9 +268,9 @@ bool supply_has_free(struct partition *partition)
 		return true;
 	if (partition->substitutes >= partition->draining)
 		return false;
-	struct substitute *substitute = calloc(1, sizeof(*substitute));
+	struct substitute *substitute = memory_get_zeroed(partition->options->allocator, 1, sizeof(*substitute));
 	if (!substitute || !find_memory(partition, &substitute->store)) {
-		free(substitute);
+		memory_free(partition->options->allocator, substitute);
 		return false;
 	}
 	init_segment(partition, &substitute->segment, substitute->store.base);

@@ -6,6 +6,7 @@
 
 #include "core/debug.h"
 #include "core/flusher.h"
+#include "core/memory.h"
 
 int databuffer_flush(databuffer *buf)
 {
@@ -77,7 +78,7 @@ static int hand_out(struct sync_wait *waits, databuffer_result *results, size_t 
 static int sync_inside(struct databuffer *buf, databuffer_result *results, size_t n_results, int64_t timeout_ms)
 {
 	int64_t deadline = buffer_deadline_ns(buf, timeout_ms);
-	struct sync_wait *waits = calloc(buf->partition_count, sizeof(*waits));
+	struct sync_wait *waits = memory_get_zeroed(buf->options.allocator, buf->partition_count, sizeof(*waits));
 	if (!waits)
 		return DATABUFFER_ENOMEM;
 	for (unsigned i = 0; i < buf->partition_count; i++) {
@@ -96,7 +97,7 @@ static int sync_inside(struct databuffer *buf, databuffer_result *results, size_
 	}
 	if (rc == 0)
 		rc = hand_out(waits, results, n_results < buf->partition_count ? n_results : buf->partition_count);
-	free(waits);
+	memory_free(buf->options.allocator, waits);
 	return rc;
 }
 

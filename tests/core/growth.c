@@ -11,7 +11,7 @@ static void grow(struct bench *bench, int64_t max_size)
 	struct supply_growth *growth = supply_map(&bench->partition, (uint32_t)max_size);
 	assert_non_null(growth);
 	bench->options.max_size = max_size;
-	supply_unmap(supply_grow(&bench->partition, growth));
+	supply_unmap(&bench->partition, supply_grow(&bench->partition, growth));
 	partition_reconfigure(&bench->partition, &before, bench->now);
 	assert_true(partition_is_valid(&bench->partition));
 }
@@ -146,7 +146,7 @@ static void memory_that_others_have_outgrown_meanwhile_is_not_wanted(void **stat
 	grow(&bench, 30);
 	assert_ptr_equal(supply_grow(&bench.partition, growth), growth);
 	assert_int_equal(bench.partition.slots, 30);
-	supply_unmap(growth);
+	supply_unmap(&bench.partition, growth);
 	end(&bench);
 }
 

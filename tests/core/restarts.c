@@ -14,7 +14,7 @@
 static struct restarts fresh(unsigned max)
 {
 	struct restarts restarts;
-	assert_true(restarts_init(&restarts, max, 1000 * MS, 100 * MS, 800 * MS));
+	assert_true(restarts_init(&restarts, max, 1000 * MS, 100 * MS, 800 * MS, NULL));
 	return restarts;
 }
 
