@@ -74,7 +74,13 @@
  *      dump; from a worker process none of these.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
- *      From a signal handler: nothing.
+ *      From a signal handler: nothing, and so not databuffer_insert_timed with 0
+ *      either, if it may have interrupted its thread in a call of this library, or
+ *      in any other function that is not async-signal-safe: the call that was
+ *      interrupted has the lease, and perhaps a lock, that the insert would need.
+ *      Where the signal can come only while the thread waits, in sigsuspend(2),
+ *      ppoll(2) and their like, and is blocked otherwise, its handler is ordinary
+ *      code and may call everything.
  *
  *      A thread may end at any time, also with slots reserved, which are then
  *      given back. No call is a point of cancellation, nor what it calls (but for

@@ -5,6 +5,8 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -336,6 +338,108 @@ static void inserts_that_signals_interrupt_anywhere_lose_nothing(void **state)
 	sink_free(sink);
 }
 
+/* --- What a handler may do -------------------------------------------------------------------------- */
+
+/* It stays, wherever its thread was: in the middle of a copy, or with a lock held. */
+static void stay_a_while(int signal)
+{
+	(void)signal;
+	int before = errno;
+	int64_t until = now_ns() + 3000000;
+	while (now_ns() < until)
+		;
+	atomic_fetch_add(&received, 1);
+	errno = before;
+}
+
+static void a_handler_that_stays_delays_others_and_breaks_nothing(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.max_size = 100;
+	struct inserter inserters[2] = { { .buf = start(&o) } };
+	struct sigaction action = { .sa_handler = stay_a_while };
+	pthread_t threads[2];
+	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+	atomic_store(&received, 0);
+	inserters[1].buf = inserters[0].buf;
+	for (unsigned i = 0; i < 2; i++)
+		threads[i] = thread_run(insert_on, &inserters[i]);
+	while (atomic_load(&received) < 50) {
+		CHECK(pthread_kill(threads[0], SIGUSR1) == 0);
+		flush_all(inserters[0].buf); /* takes its lease back, wherever it is */
+		stats_of(inserters[0].buf);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		atomic_store(&inserters[i].ended, true);
+		thread_join(threads[i]);
+	}
+	signal(SIGUSR1, SIG_DFL);
+	stop_clean(inserters[0].buf);
+	assert_int_equal(sink_flushed(sink), atomic_load(&inserters[0].inserted) + atomic_load(&inserters[1].inserted));
+	sink_free(sink);
+}
+
+static struct inserter waker;
+
+static void insert_a_number(int signal)
+{
+	(void)signal;
+	int before = errno;
+	uint64_t number = atomic_load(&waker.inserted);
+	int rc = databuffer_insert_timed(waker.buf, &number, sizeof(number), 0);
+	CHECK(rc == 0 || rc == DATABUFFER_ETIMEDOUT);
+	if (rc == 0)
+		atomic_fetch_add(&waker.inserted, 1);
+	atomic_fetch_add(&received, 1);
+	errno = before;
+}
+
+/* The signal is blocked but while the thread waits: it interrupts nothing but ppoll. */
+static void *insert_when_signalled(void *arg)
+{
+	sigset_t closed, open;
+	(void)arg;
+	CHECK(pthread_sigmask(SIG_BLOCK, NULL, &closed) == 0);
+	open = closed;
+	sigaddset(&closed, SIGUSR1);
+	sigdelset(&open, SIGUSR1);
+	CHECK(pthread_sigmask(SIG_SETMASK, &closed, NULL) == 0);
+	while (!atomic_load(&waker.ended)) {
+		ppoll(NULL, 0, &(struct timespec){ .tv_nsec = 10000000 }, &open);
+		/* What it does besides is interrupted nowhere. */
+		CHECK(databuffer_size(waker.buf) <= atomic_load(&waker.inserted));
+	}
+	return NULL;
+}
+
+static void a_handler_that_interrupts_nothing_but_a_wait_may_insert(void **state)
+{
+	(void)state;
+	if (UNDER_TSAN)
+		skip(); /* it warns of every malloc in a handler, whatever that interrupts */
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	struct sigaction action = { .sa_handler = insert_a_number };
+	o.max_size = 7;
+	waker = (struct inserter){ .buf = start(&o) };
+	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+	atomic_store(&received, 0);
+	pthread_t thread = thread_run(insert_when_signalled, NULL);
+	uint64_t enough = scaled(2000);
+	while (atomic_load(&received) < enough) {
+		CHECK(pthread_kill(thread, SIGUSR1) == 0);
+		sched_yield();
+	}
+	atomic_store(&waker.ended, true);
+	thread_join(thread);
+	signal(SIGUSR1, SIG_DFL);
+	stop_clean(waker.buf);
+	assert_flushed(sink, 0, atomic_load(&waker.inserted));
+	sink_free(sink);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +450,8 @@ int main(void)
 		cmocka_unit_test(a_wait_that_signals_interrupt_ends_at_its_deadline_and_not_before),
 		cmocka_unit_test(a_wait_that_signals_interrupt_ends_when_what_it_waits_for_is_there),
 		cmocka_unit_test(inserts_that_signals_interrupt_anywhere_lose_nothing),
+		cmocka_unit_test(a_handler_that_stays_delays_others_and_breaks_nothing),
+		cmocka_unit_test(a_handler_that_interrupts_nothing_but_a_wait_may_insert),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
