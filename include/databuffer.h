@@ -578,7 +578,8 @@ DATABUFFER_API int64_t databuffer_stop(databuffer *buf, int64_t timeout_ms);
  * An open batch that has reached the new flush size is cut. One that is cut already
  * stays as it is. The time of the next cut is drawn anew, from the last cut on.
  * Attempts that run keep their deadline and waits theirs; no backoff ends later
- * than retry_max from now. */
+ * than retry_max from now. Batches may become larger than any before, but with
+ * worker processes, which see no memory but what there was at start. */
 DATABUFFER_API int databuffer_reconfigure(databuffer *buf, const databuffer_options *options);
 
 /* The options that a buffer runs with, into a struct of databuffer_options_init.

@@ -605,6 +605,102 @@ static void a_backoff_ends_no_later_than_it_could_be_drawn_now(void **state)
 	sink_free(sink);
 }
 
+static void an_open_breaker_probes_by_the_new_backoff_and_closes_when_it_is_not_wanted(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = manual_options(sink);
+	sink->answer = fail_always;
+	o.max_queued = 2;
+	o.breaker_failures = 1;
+	o.retry_min = o.retry_max = 100000;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 20);
+	assert_int_equal(databuffer_work(buf, 1000), 1);
+	assert_int_equal(info_of(buf, 0).breaker_open, 1);
+	assert_int_equal(databuffer_next_deadline(buf), 101000);
+	o.retry_min = o.retry_max = 50;
+	change(buf, &o);
+	assert_int_equal(databuffer_next_deadline(buf), 1050);
+	assert_int_equal(databuffer_work(buf, 1050), 1);
+	o.breaker_failures = 0;
+	change(buf, &o);
+	assert_int_equal(info_of(buf, 0).breaker_open, 0);
+	sink->answer = NULL;
+	assert_int_equal(databuffer_work(buf, 1100), 2);
+	stop_clean(buf);
+	assert_flushed(sink, 0, 20);
+	sink_free(sink);
+}
+
+/* --- The rate -------------------------------------------------------------------------------------------------- */
+
+static void what_was_booked_at_a_slow_rate_is_not_owed_at_a_fast_one(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = manual_options(sink);
+	o.max_queued = 3;
+	o.rate_limit_flushes = 1;
+	databuffer *buf = start(&o);
+	CHECK(databuffer_work(buf, 1000) == 0);
+	insert_numbers(buf, 0, 40);
+	assert_int_equal(databuffer_work(buf, 1000), 1);
+	assert_int_equal(databuffer_work(buf, 1900), 0);
+	int64_t slow = databuffer_next_deadline(buf);
+	assert_in_range(slow, 1901, 2000);
+	/* The new rate begins with what it lets through at once, and keeps the rest back. */
+	o.rate_limit_flushes = 2;
+	change(buf, &o);
+	int done = databuffer_work(buf, 1900);
+	assert_in_range(done, 1, 2);
+	assert_int_equal(databuffer_work(buf, 2300), 0);
+	o.rate_limit_flushes = 0;
+	change(buf, &o);
+	assert_int_equal(databuffer_work(buf, 2300), 3 - done);
+	/* One that begins limits what comes after it. */
+	o.rate_limit = 10;
+	change(buf, &o);
+	insert_numbers(buf, 40, 60);
+	assert_int_equal(databuffer_work(buf, 2300), 1);
+	assert_int_equal(databuffer_work(buf, 2900), 0);
+	o.rate_limit = 0;
+	change(buf, &o);
+	assert_int_equal(databuffer_work(buf, 2900), 1);
+	stop_clean(buf);
+	assert_flushed(sink, 0, 60);
+	sink_free(sink);
+}
+
+/* --- Processes --------------------------------------------------------------------------------------------------- */
+
+static void worker_processes_see_no_more_memory_than_at_start(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.flusher = DATABUFFER_PROCESSES;
+	o.max_size = 20;
+	databuffer *buf = start(&o);
+	o.max_size = 21;
+	assert_int_equal(reconfigure(buf, &o), DATABUFFER_EINVAL);
+	assert_non_null(strstr(sink->error, "max_size"));
+	assert_non_null(strstr(sink->error, "20"));
+	o.max_size = 5;
+	change(buf, &o);
+	insert_numbers(buf, 0, 20);
+	flush_all(buf);
+	o.max_size = 15;
+	o.max_size_jitter = 5;
+	change(buf, &o);
+	insert_numbers(buf, 20, 60);
+	flush_all(buf);
+	assert_int_equal(stats_of(buf).flushed, 60);
+	assert_true(stats_of(buf).batches >= 4 + 2);
+	stop_clean(buf);
+	sink_free(sink);
+}
+
 /* --- Beside each other -------------------------------------------------------------------------------------- */
 
 struct crowd {
@@ -721,6 +817,9 @@ int main(void)
 		cmocka_unit_test(attempts_that_begin_have_the_new_timeout),
 		cmocka_unit_test(inserts_that_begin_wait_as_long_as_it_says_now),
 		cmocka_unit_test(a_backoff_ends_no_later_than_it_could_be_drawn_now),
+		cmocka_unit_test(an_open_breaker_probes_by_the_new_backoff_and_closes_when_it_is_not_wanted),
+		cmocka_unit_test(what_was_booked_at_a_slow_rate_is_not_owed_at_a_fast_one),
+		cmocka_unit_test(worker_processes_see_no_more_memory_than_at_start),
 		cmocka_unit_test(beside_inserts_flushes_and_failures_nothing_is_lost),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
