@@ -2,9 +2,9 @@
 /*
  * A buffer from the inside: its partitions, who may use it, and how long it
  * lives. The public functions are in databuffer.c, insert.c, reserve.c, sync.c,
- * look.c and manual.c. Each enters, and the buffer's insides stay until it
- * leaves; so do they while a flusher, the supervisor or a reserved slot retains
- * them.
+ * look.c, pressure.c, reconfigure.c, loop.c and manual.c. Each enters, and the
+ * buffer's insides stay until it leaves (users.c); so do they while a flusher, the
+ * supervisor or a reserved slot retains them.
  *
  * Locks, in the order in which they may be taken:
  *
@@ -96,6 +96,10 @@ void buffer_release(struct databuffer *buf);
  * returned in time, nobody of ours uses what the program may now take down. */
 void buffer_lend(struct databuffer *buf);
 void buffer_return(struct databuffer *buf);
+void buffer_wait_for_helpers(struct databuffer *buf, int64_t deadline_ns);
+
+/* In a child after fork. */
+void buffer_reset_users(struct databuffer *buf);
 
 /* --- Time ----------------------------------------------------------------------- */
 
