@@ -83,8 +83,9 @@ void gate_answer(struct partition *partition, const struct segment *segment, int
 	if (answer_is_final(answer)) {
 		int64_t opened_ns = breaker->opened_ns;
 		if (breaker_answer(breaker))
+			/* The answer may have come before that of another flight opened it. */
 			flight_news(partition, segment, DATABUFFER_BREAKER_CLOSE, now_ns, answer)->event.duration_ns =
-				now_ns - opened_ns;
+				now_ns > opened_ns ? now_ns - opened_ns : 0;
 	} else if (breaker_fail(breaker, partition->options->breaker_failures, now_ns)) {
 		struct news_item *item = flight_news(partition, segment, DATABUFFER_BREAKER_OPEN, now_ns, answer);
 		item->failures = breaker->failures;
