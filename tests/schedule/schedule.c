@@ -505,7 +505,7 @@ static void run_world(uint64_t number)
 
 int main(int argc, char **argv)
 {
-	uint64_t worlds = argc > 1 ? strtoull(argv[1], NULL, 10) : 2000;
+	uint64_t worlds = argc > 1 ? strtoull(argv[1], NULL, 10) : 2500;
 	const char *given = getenv("DATABUFFER_TEST_SEED");
 	uint64_t first = given ? strtoull(given, NULL, 0) : port_entropy() >> 16;
 	int64_t begin = now_ms();
