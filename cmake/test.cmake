@@ -33,7 +33,7 @@ foreach(floor base port store core)
 endforeach()
 
 # In these kinds nothing is inserted; or, in sim, by either barrier as the seed has it.
-set(DATABUFFER_TEST_ONCE base port store docs house sim)
+set(DATABUFFER_TEST_ONCE base port store docs house model sim)
 if(DATABUFFER_FUZZ)
   list(APPEND DATABUFFER_TEST_ONCE fuzz) # for the inputs that it makes, which it looks at by either when they are kept
 endif()

@@ -13,11 +13,15 @@
  *
  * A producer inserts items with the plain stores of lane_put(), which wait in its
  * core's store buffer; a lender (sealer, or a producer that wants room) takes
- * the leases back as lane.h's head says, steps a to d against 1 to 5. Each step
- * names the function that it is: a name with () is one of src/. Everything that
- * a lock-holder does to what only the lock guards is one step here, since nobody
- * can see it half done; what is read or written without the lock is a step by
- * itself.
+ * the leases back as lane.h's head says, steps a to d against 1 to 5. Everything
+ * that a lock-holder does to what only the lock guards is one step here, since
+ * nobody can see it half done; what is read or written without the lock is a step
+ * by itself.
+ *
+ * A comment that begins with @ says which lines of src/core the next step is: file,
+ * function, and the code as it stands there. model/lines looks them up; it prints
+ * them with their numbers, and fails where one is no longer so. A name with () is
+ * a function of src/.
  *
  * The memory is that of x86: a core sees its own stores at once, others see them
  * later and in their order. With WEAK, claims, bytes, entries and commits pass
@@ -55,9 +59,13 @@
 
 /* Variants of the code: FENCED, inserts fence and nobody calls membarrier(2).
  * Of the machine: WEAK, as above.
+ * Of what is inserted: all items are of one length, and a segment is an array;
+ * LENGTHS, the later ones of producer 1 are of another; INDEXED, the last batch
+ * had such, and every segment is indexed from the start.
  * What else happens: DUMP, the sealer may look in instead of sealing, as
  * databuffer_dump() does; LEAVE, producers' threads end; PATIENT, an insert that
- * finds no room waits for as long as it takes.
+ * finds no room waits for as long as it takes; GENTLE, it does not take back what
+ * others have on lease before it has looked elsewhere, where there is no room.
  * What is asked: ONLY=property, no other; LIVE, an end in every fair run. */
 
 #define PLACES (SLOTS + GAPS)
@@ -69,6 +77,14 @@
 #define item(p, number) ((p) * 16 + (number) + 1)
 #define producer_of(value) (((value) - 1) / 16)
 #define number_of(value) (((value) - 1) % 16)
+
+/* Lengths: LANE_MIXED, and two that an item may have. */
+#define MIXED 0
+#ifdef LENGTHS
+#define len_of(p, number) ((p) == 1 && (number) > 0 -> 2 : 1)
+#else
+#define len_of(p, number) 1
+#endif
 
 /* --- Properties -------------------------------------------------------------------- */
 
@@ -105,9 +121,11 @@ bool gone[2];        /* the producer's thread has ended, its lanes are freed */
 mtype:life = { FREE, OPEN, QUEUED, FLYING, DRAINING };
 
 /* struct segment. The arena's places are one item each; the lane that has slot s
- * has place s + shift, since a recall closes gaps in the index and not there. */
+ * has place s + shift, since a recall closes gaps in the index and not there. In
+ * an array slot s is at place s, and has no entry. */
 typedef segment_t {
 	mtype:life life = FREE;
+	byte item_len;       /* of an array's items, or MIXED */
 	byte leased, settled, vacant;
 	byte shift;          /* arena_leased - leased */
 	byte size;           /* of the sealed batch */
@@ -122,6 +140,7 @@ typedef lane_t {
 	byte segment = NONE;          /* the lender's, under the lock */
 	byte first, lease_end;
 	byte arena = NONE;            /* the owner's: where index and arena point */
+	byte item_len;                /* what the segment was when it was leased */
 	byte slot, byte_;             /* the owner's view of committed; its next place */
 };
 
@@ -200,19 +219,23 @@ bool idle;
 byte claimed_, committed_[2];
 byte j, k;
 
+/* @ lane.c lane_filled: return atomic_load_explicit(&lane->committed, memory_order_acquire) - lane->first */
 #define filled(p) (lane[p].segment == open -> lane[p].committed - lane[p].first : 0)
 #define unfilled(p) (lane[p].segment == open && lane[p].committed != lane[p].lease_end)
 
 /* has_unfilled(), segment_is_full(), segment_count(). Each reads `committed` of
  * several lanes; one step, since it only grows and the answers only turn once. */
 #define has_unfilled (seg[open].vacant > 0 || unfilled(0) || unfilled(1))
+/* @ segment.c segment_is_full: if (segment->leased == segment->capacity && !has_unfilled(segment)) return
+ * true */
 #define is_full (seg[open].leased == SLOTS && !has_unfilled)
 #define count (seg[open].settled + filled(0) + filled(1))
 
-/* Step a: lane_withdraw() */
+/* Step a. */
 inline withdraw(p)
 {
 	if
+	/* @ lane.c lane_withdraw: atomic_store_explicit(&lane->end, 0, memory_order_seq_cst) */
 	:: lane[p].segment == open -> atomic { HOLDS(lane_is_there, !gone[p]); lane[p].end = 0 }
 	:: else
 	fi
@@ -226,12 +249,14 @@ inline withdraw(p)
 #define nobody_to_stop (idle || (lane[0].segment != open && lane[1].segment != open))
 #endif
 
-/* Step b: port_barrier(). When it returns, each core's store buffer has been empty
- * at some moment since it was called. */
+/* Step b. When it returns, each core's store buffer has been empty at some moment
+ * since it was called. */
 inline barrier()
 {
 #if !defined(FENCED) && !defined(BREAK_NO_BARRIER)
 	if
+	/* @ segment.c stop_lanes: if (!idle && !segment->fenced && !list_is_empty(&segment->lanes))
+	 * port_barrier(); */
 	:: nobody_to_stop
 	:: else -> drained(0); drained(1)
 	fi
@@ -240,7 +265,7 @@ inline barrier()
 #endif
 }
 
-/* Step c: lane_settle() */
+/* Step c. */
 inline settle(p)
 {
 	if
@@ -249,8 +274,13 @@ inline settle(p)
 #else
 	:: lane[p].segment == open ->
 		do
+		/* @ lane.c lane_settle: uint32_t claimed = atomic_load_explicit(&lane->claimed,
+		 * memory_order_seq_cst) */
 		:: claimed_ = lane[p].claimed;
 			if
+			/* @ lane.c lane_settle: uint32_t committed = atomic_load_explicit(&lane->committed,
+			 * memory_order_acquire) */
+			/* @ lane.c lane_settle: if (claimed == committed) */
 			:: atomic { claimed_ == lane[p].committed -> committed_[p] = claimed_; claimed_ = 0; break }
 			:: atomic { claimed_ != lane[p].committed -> claimed_ = 0 }
 			fi
@@ -260,25 +290,31 @@ inline settle(p)
 	fi
 }
 
-/* add_vacant() */
 inline add_vacant(s, from, to)
 {
 	k = from;
 	do
+	/* @ segment.c add_vacant: set_entry(segment, slot, slot_entry(0, SLOT_VACANT)) */
 	:: k < to -> seg[s].index[k] = VACANT; seg[s].vacant++; k++
 	:: else -> break
 	od
 }
 
-/* end_lease(), end_slots(): books what the lane has filled, gives back the rest. */
+/* end_lease(), segment_end_slots(): books what the lane has filled, gives back the rest. */
 inline end_slots(p, s, filled_to)
 {
 	HOLDS(books_balance, lane[p].first <= filled_to && filled_to <= lane[p].lease_end);
+	/* @ segment.c segment_end_slots: segment->settled += committed - lane->first */
 	seg[s].settled = seg[s].settled + filled_to - lane[p].first;
 	if
+	/* @ segment.c segment_end_slots: if (lane->lease_end == segment->leased) segment->leased =
+	 * committed */
 	:: lane[p].lease_end == seg[s].leased -> seg[s].leased = filled_to
+	/* @ segment.c segment_end_slots: else if (committed < lane->lease_end) add_vacant(segment, committed,
+	 * lane->lease_end) */
 	:: else -> add_vacant(s, filled_to, lane[p].lease_end)
 	fi;
+	/* @ segment.c segment_end_slots: lane->segment = NULL */
 	lane[p].segment = NONE;
 	lane[p].first = 0;
 	lane[p].lease_end = 0
@@ -292,7 +328,24 @@ inline end_if_leased(p, s)
 	fi
 }
 
-/* close_gaps(): the entries move down, the bytes stay. */
+/* What an array has not, each slot gets: an entry that says where its item is. */
+inline segment_index(s)
+{
+	k = 0;
+	do
+	/* @ segment.c segment_index: set_entry(segment, slot, segment_entry(segment, slot)) */
+	:: k < seg[s].leased && seg[s].item_len != MIXED -> seg[s].index[k] = k; k++
+	:: else -> break
+	od;
+	/* @ segment.c segment_index: segment->item_len = LANE_MIXED */
+	seg[s].item_len = MIXED;
+	k = 0
+}
+
+#define leaves_gap(p) (lane[p].segment == open && lane[p].lease_end != seg[open].leased && \
+                       lane[p].committed != lane[p].lease_end)
+
+/* The entries move down, the bytes stay. */
 inline close_gaps(s)
 {
 #ifdef BREAK_GAPS_REORDER
@@ -308,6 +361,7 @@ inline close_gaps(s)
 	do
 	:: k < seg[s].leased ->
 		if
+		/* @ segment.c close_gaps: if (slot_len(e) != SLOT_VACANT) set_entry(segment, to++, e) */
 		:: seg[s].index[k] != VACANT -> seg[s].index[j] = seg[s].index[k]; j++
 		:: else
 		fi;
@@ -323,13 +377,15 @@ inline close_gaps(s)
 #ifndef BREAK_GAPS_BYTES
 	seg[s].shift = seg[s].shift + seg[s].leased - j;
 #endif
+	/* @ segment.c close_gaps: segment->leased = to */
 	seg[s].leased = j;
 	seg[s].vacant = 0
 }
 
-/* segment_recall() */
+/* segment_recall(), stop_lanes() */
 inline recall()
 {
+	/* @ segment.c stop_lanes: bool idle = !has_unfilled(segment) */
 	idle = !has_unfilled;
 #ifdef BREAK_WITHDRAW_LATE
 	barrier();
@@ -353,6 +409,15 @@ inline recall()
 	skip;
 	/* Step d, lane by lane in the order of their first slots. */
 	d_step {
+#ifndef BREAK_GAPS_UNINDEXED
+		if
+		/* @ segment.c segment_recall: if (segment->item_len != LANE_MIXED && will_have_gaps(segment))
+		 * segment_index(segment) */
+		:: seg[open].item_len != MIXED && (leaves_gap(0) || leaves_gap(1)) -> segment_index(open)
+		:: else
+		fi;
+#endif
+		/* @ segment.c segment_recall: end_lease(segment, lane, committed) */
 		if
 		:: lane[0].segment == open && lane[1].segment == open && lane[1].first < lane[0].first ->
 			end_if_leased(1, open);
@@ -363,6 +428,7 @@ inline recall()
 		fi;
 #ifndef BREAK_GAPS_KEPT
 		if
+		/* @ segment.c segment_recall: if (segment->vacant > 0) close_gaps(segment) */
 		:: seg[open].vacant > 0 -> close_gaps(open)
 		:: else
 		fi;
@@ -373,24 +439,30 @@ inline recall()
 	}
 }
 
-/* cut(), segment_seal() */
+/* cut(), cut_even_empty() */
 inline cut()
 {
 	HOLDS(batch_fits, open != NONE);
+	/* @ segment.c segment_seal: segment_recall(segment) */
 	recall();
 	d_step {
 		HOLDS(batch_fits, 0 < seg[open].settled && seg[open].settled <= SLOTS);
+		/* @ segment.c segment_seal: batch_init(&segment->batch, segment, segment->settled,
+		 * trigger) */
 		seg[open].size = seg[open].settled;
 		seg[open].life = QUEUED;
+		/* @ cut.c cut_even_empty: list_push_back(&partition->queue, &segment->link) */
 		queue ! open;
+		/* @ cut.c cut_even_empty: partition->open = NULL */
 		open = NONE
 	}
 }
 
-/* partition_filled() */
 inline cut_if_full()
 {
 	if
+	/* @ cut.c partition_filled: if (!partition->open || !segment_is_full(partition->open, &trigger))
+	 * return 0; cut( */
 	:: open != NONE && is_full -> cut()
 	:: else
 	fi
@@ -400,59 +472,131 @@ inline cut_if_full()
 
 mtype:put = { STORED, EXHAUSTED, REFUSED };
 
+#ifdef BREAK_CLAIM_LATE
+#define fits (lane[p].slot + n <= end_seen)
+#define remember(p) skip
+#else
 #define fits (lane[p].slot + n <= lane[p].end)
+#define remember(p) end_seen = lane[p].end
+#endif
 
-/* lane_put(), lane_put_array(), lane_put_items(): n items from `number` on into
- * the lease. */
+/* Producer 0 inserts by databuffer_insert(), whose shortest way looks at the end of
+ * the lease once; 1 by others, which look again when they are done. */
+#if defined(FENCED) || defined(KEYED)
+#define is_quick(p) false
+#else
+#define is_quick(p) (p == 0 && n == 1 && lane[p].item_len != MIXED)
+#endif
+
+/* The owner's own view of committed is lane[p].slot. */
+/* @ lane.h lane_slot: return atomic_load_explicit(&lane->committed, memory_order_relaxed) */
+/* Reserved slots are not modelled, and assertions change nothing. */
+/* @ not lane_hold, lane_is_valid */
+
+/* The length of all that is inserted at once; MIXED if they differ. */
+#define request_len (n == 1 || len_of(p, number) == len_of(p, number + 1) -> len_of(p, number) : MIXED)
+
+/* An array takes items of its own length only. */
+#ifdef BREAK_LENGTH_UNSEEN
+#define suits_lane true
+#else
+#define suits_lane (lane[p].item_len == MIXED || lane[p].item_len == request_len)
+#endif
+
+/* lane_put_quick(), lane_put(), lane_put_array(), lane_put_items(): n items from
+ * `number` on into the lease. */
 inline lane_put(p)
 {
-	/* Steps 1 to 3: lane_claim() */
-#ifdef BREAK_CLAIM_LATE
-	had_room = fits;
-	buffer[p] ! CLAIM, 0, lane[p].slot + n;
-#else
-	buffer[p] ! CLAIM, 0, lane[p].slot + n;
-#endif
-	/* Barrier A. */
-#if defined(FENCED) && !defined(BREAK_CLAIM_RELAXED)
-	drained(p);
-#endif
 	if
-#ifdef BREAK_CLAIM_LATE
-	:: !had_room ->
-#else
-	:: !fits ->
-#endif
-#ifndef BREAK_CLAIM_KEPT
-		buffer[p] ! UNCLAIM, 0, lane[p].slot;
-#endif
-		answer = REFUSED
+	/* @ lane.c put_even: if (item_size != lane->item_len || !lane_claim(lane, slot, n)) return
+	 * LANE_REFUSED; */
+	/* @ lane.c put_items_even: if (items[i].len != len) return LANE_REFUSED; */
+	/* @ insert.c insert_one: if (__builtin_expect(lane->quick == len, 1)) */
+	:: !suits_lane -> answer = REFUSED
 	:: else ->
-#ifdef BREAK_COMMIT_EARLY
-		buffer[p] ! COMMIT, 0, lane[p].slot + n;
+		/* Step 1. */
+#ifdef BREAK_CLAIM_LATE
+		end_seen = lane[p].end;
 #endif
-		/* Step 4: lane_copy(), and the entry. */
-		do
-		:: i < n ->
-			buffer[p] ! HEAD, lane[p].byte_ + i, item(p, number + i);
-			buffer[p] ! TAIL, lane[p].byte_ + i, item(p, number + i);
-			buffer[p] ! ENTRY, lane[p].slot + i, lane[p].byte_ + i;
-			i++
-		:: i == n -> break
-		od;
-		i = 0;
-		/* Step 5: lane_commit() */
-		atomic {
-#ifndef BREAK_COMMIT_EARLY
+		/* @ lane.h lane_claim_unfenced: atomic_store_explicit(&lane->claimed, slot + n,
+		 * memory_order_relaxed) */
+		/* @ lane.h lane_claim: atomic_store_explicit(&lane->claimed, slot + n,
+		 * memory_order_seq_cst) */
+		buffer[p] ! CLAIM, 0, lane[p].slot + n;
+		/* Step 2, barrier A: nothing, or what is sequentially consistent in lane_claim(). */
+		/* @ lane.h lane_claim_unfenced: atomic_signal_fence(memory_order_seq_cst) */
+#if defined(FENCED) && !defined(BREAK_CLAIM_RELAXED)
+		drained(p);
+#endif
+		if
+		/* Step 3. */
+		/* @ lane.h lane_claim_unfenced: *end = atomic_load_explicit(&lane->end,
+		 * memory_order_relaxed) */
+		/* @ lane.h lane_claim: if (slot + n <= atomic_load_explicit(&lane->end,
+		 * memory_order_seq_cst)) return true; */
+		:: !fits ->
+#ifndef BREAK_CLAIM_KEPT
+			/* @ lane.h lane_claim_unfenced: atomic_store_explicit(&lane->claimed, slot,
+			 * memory_order_release) */
+			/* @ lane.h lane_claim: atomic_store_explicit(&lane->claimed, slot,
+			 * memory_order_release) */
+			buffer[p] ! UNCLAIM, 0, lane[p].slot;
+#endif
+			answer = REFUSED
+		:: atomic { fits -> remember(p) };
+#ifdef BREAK_COMMIT_EARLY
 			buffer[p] ! COMMIT, 0, lane[p].slot + n;
 #endif
-			lane[p].slot = lane[p].slot + n;
-			lane[p].byte_ = lane[p].byte_ + n;
-			accepted[p] = number + n
-		};
-		if
-		:: lane[p].slot == lane[p].end -> answer = EXHAUSTED
-		:: else -> answer = STORED
+			/* Step 4, and the entries of an indexed segment. */
+			do
+			:: i < n ->
+				/* @ lane.h lane_put_quick: lane_copy_words(to, data, len) */
+				/* @ lane.c put_even: lane_copy(lane->arena + (size_t)slot * item_size, base,
+				 * n * item_size) */
+				/* @ lane.c lane_put: lane_copy(lane->arena + at, data, len) */
+				/* @ lane.c lane_put_array: memcpy(lane->arena + at, base, bytes) */
+				/* @ lane.c put_items_even: lane_copy(to, items[i].data, len) */
+				/* @ lane.c lane_put_items: lane_copy(lane->arena + at, items[i].data, len) */
+				buffer[p] ! HEAD, lane[p].byte_ + i, item(p, number + i);
+				buffer[p] ! TAIL, lane[p].byte_ + i, item(p, number + i);
+				if
+				/* @ lane.c lane_put: atomic_store_explicit(&lane->index[slot],
+				 * slot_entry((uint32_t)at, (uint32_t)len), memory_order_relaxed) */
+				/* @ lane.c lane_put_array: atomic_store_explicit(&lane->index[slot + i],
+				 * slot_entry((uint32_t)at + i * item_size, item_size),
+				 * memory_order_relaxed) */
+				/* @ lane.c lane_put_items: atomic_store_explicit(&lane->index[slot + i],
+				 * slot_entry((uint32_t)at, (uint32_t)len), memory_order_relaxed) */
+				:: lane[p].item_len == MIXED -> buffer[p] ! ENTRY, lane[p].slot + i, lane[p].byte_ + i
+				:: else
+				fi;
+				i++
+			:: i == n -> break
+			od;
+			i = 0;
+			/* Step 5. */
+			atomic {
+#ifndef BREAK_COMMIT_EARLY
+				/* @ lane.h lane_commit: atomic_store_explicit(&lane->committed, slot,
+				 * memory_order_release) */
+				/* @ lane.h lane_put_quick: atomic_store_explicit(&lane->committed, slot + 1,
+				 * memory_order_release) */
+				buffer[p] ! COMMIT, 0, lane[p].slot + n;
+#endif
+				lane[p].slot = lane[p].slot + n;
+				lane[p].byte_ = lane[p].byte_ + n;
+				accepted[p] = number + n
+			};
+			/* Whether that was the lease's last slot. */
+			if
+			/* @ lane.h lane_put_quick: return slot + 1 == end ? LANE_EXHAUSTED : LANE_STORED */
+			:: is_quick(p) -> answer = (lane[p].slot == end_seen -> EXHAUSTED : STORED)
+			/* @ lane.h lane_commit: return slot == atomic_load_explicit(&lane->end,
+			 * memory_order_relaxed) ? LANE_EXHAUSTED : LANE_STORED */
+			:: !is_quick(p) && lane[p].slot == lane[p].end -> answer = EXHAUSTED
+			:: !is_quick(p) && lane[p].slot != lane[p].end -> answer = STORED
+			fi;
+			end_seen = 0
 		fi
 	fi
 }
@@ -461,12 +605,16 @@ inline lane_put(p)
 inline put_locked(p)
 {
 	HOLDS(none_lost, lane[p].slot + n <= lane[p].end);
+	HOLDS(none_half_written, lane[p].item_len == MIXED || lane[p].item_len == request_len);
 	i = 0;
 	do
 	:: i < n ->
 		seg[open].head[lane[p].byte_] = item(p, number + i);
 		seg[open].tail[lane[p].byte_] = item(p, number + i);
-		seg[open].index[lane[p].slot] = lane[p].byte_;
+		if
+		:: lane[p].item_len == MIXED -> seg[open].index[lane[p].slot] = lane[p].byte_
+		:: else
+		fi;
 		lane[p].slot++;
 		lane[p].byte_++;
 		i++
@@ -491,7 +639,10 @@ inline open_segment()
 		od;
 		open = j;
 		HOLDS(no_reuse_while_read, reading[open] == 0);
+		/* @ cut.c open_segment: partition->open = SEGMENT_OF(list_pop_front(&partition->free)) */
 		seg[open].life = OPEN;
+		/* @ segment.c segment_open: segment->item_len = LANE_MIXED */
+		seg[open].item_len = MIXED;
 		seg[open].leased = 0;
 		seg[open].settled = 0;
 		seg[open].shift = 0;
@@ -517,22 +668,75 @@ inline open_segment()
 #endif
 #define has_free is_any(FREE) /* supply_has_free() */
 
-/* segment_lease(): at least n slots, and as many more as it likes; the real one
- * has a policy, which is one of these choices. */
+/* Sees to it that the segment is of a kind that can take the request. The first
+ * lease decides, by what the batch before was; what it cannot hold later makes it
+ * an indexed one for good. */
+inline suit(p)
+{
+	atomic {
+		if
+		/* @ lease.c suit: segment->item_len = even && segment->array_first ? len : LANE_MIXED */
+#ifndef INDEXED
+		:: seg[open].leased == 0 -> seg[open].item_len = request_len
+#endif
+#if defined(INDEXED) || defined(LENGTHS)
+		:: seg[open].leased == 0 -> seg[open].item_len = MIXED
+#endif
+		:: else
+		fi;
+		if
+		:: seg[open].leased == 0 && seg[open].item_len != MIXED -> seg[open].shift = 0
+		:: else
+		fi;
+		/* @ lease.c suit: bool gap = unfilled > 0 && unfilled < request->n && lane->lease_end !=
+		 * segment->leased */
+		gap = has_lease(p) && lane[p].slot < lane[p].lease_end && lane[p].lease_end - lane[p].slot < n &&
+			lane[p].lease_end != seg[open].leased;
+#ifdef BREAK_ARRAY_GAP
+		gap = false;
+#endif
+		/* @ lease.c suit: if (!even || len != segment->first_len) segment->varied = true */
+		/* @ lease.c suit: if (segment->item_len == LANE_MIXED) return */
+		gap = seg[open].item_len != MIXED && (gap || request_len != seg[open].item_len)
+	};
+	if
+	/* @ lease.c suit: if (segment->varied || gap) { segment_recall(segment); segment_index(segment); } */
+	:: gap ->
+#ifndef BREAK_INDEX_UNRECALLED
+		recall();
+#endif
+		d_step { segment_index(open); gap = false }
+	:: else
+	fi
+}
+
+/* At least n slots, and as many more as it likes; the real one has a policy, which
+ * is one of these choices. */
 inline segment_lease(p)
 {
+	suit(p);
 	atomic {
 		granted = false;
 		missing = n;
 		if
+		/* @ lease.c lease_even: if (unfilled >= n) return LEASE_GRANTED */
+		/* @ lease.c lease_mixed: if (unfilled >= n && request_end(request, lane->byte) <=
+		 * lane->byte_end) return LEASE_GRANTED */
 		:: has_lease(p) && lane[p].lease_end - lane[p].slot >= n ->
 			missing = 0;
 			granted = true
+		/* @ lease.c lease_even: uint32_t missing = unfilled > 0 ? n - unfilled : n */
+		/* @ lease.c lease_mixed: uint32_t missing = unfilled >= n ? 0 : extends_slots ? n - unfilled
+		 * : n */
 		:: has_lease(p) && lane[p].lease_end - lane[p].slot < n && lane[p].lease_end == seg[open].leased ->
 			missing = n - (lane[p].lease_end - lane[p].slot)
 		:: else -> HOLDS(books_balance, has_lease(p) || lane[p].segment == NONE)
 		fi;
 		if
+		/* @ lease.c lease_even: if (missing > segment->capacity - segment->leased) return
+		 * LEASE_NO_SLOTS */
+		/* @ lease.c lease_mixed: if (missing > segment->capacity - segment->leased) return
+		 * LEASE_NO_SLOTS */
 		:: granted || seg[open].leased + missing > SLOTS || seg[open].leased + seg[open].shift + missing > PLACES
 		:: else ->
 			granted = true;
@@ -543,24 +747,38 @@ inline segment_lease(p)
 			skip;
 			d_step {
 				if
+				/* @ lease.c lease_slots: if (has_lease && lane->lease_end == segment->leased)
+				 * { lane->lease_end += missing */
 				:: has_lease(p) && lane[p].lease_end == seg[open].leased
 				:: else ->
 					if
+					/* @ lease.c lease_slots: if (has_lease) segment_end_slots(segment,
+					 * lane, lane_slot(lane)) */
 					:: has_lease(p) -> end_slots(p, open, lane[p].slot)
 					:: else
 					fi;
-					/* begin_slots() */
+					/* @ lease.c begin_slots: lane->segment = segment */
 					lane[p].segment = open;
 					lane[p].arena = open;
+					/* @ lease.c begin_slots: lane->item_len = segment->item_len */
+					lane[p].item_len = seg[open].item_len;
+					/* @ lease.c begin_slots: lane->first = segment->leased */
 					lane[p].first = seg[open].leased;
 					lane[p].lease_end = seg[open].leased;
+					/* @ lease.c begin_slots: atomic_store_explicit(&lane->claimed,
+					 * lane->first, memory_order_relaxed) */
 					lane[p].claimed = lane[p].first;
+					/* @ lease.c begin_slots: atomic_store_explicit(&lane->committed,
+					 * lane->first, memory_order_relaxed) */
 					lane[p].committed = lane[p].first;
 					lane[p].slot = lane[p].first;
 					lane[p].byte_ = lane[p].first + seg[open].shift
 				fi;
 				lane[p].lease_end = lane[p].lease_end + missing;
+				/* @ lease.c lease_slots: segment->leased = lane->lease_end */
 				seg[open].leased = lane[p].lease_end;
+				/* @ lease.c grant: atomic_store_explicit(&lane->end, lane->lease_end,
+				 * memory_order_release) */
 				lane[p].end = lane[p].lease_end
 			}
 		fi;
@@ -568,57 +786,105 @@ inline segment_lease(p)
 	}
 }
 
-/* partition_lease() */
+#define others_have_slots(p) unfilled(1 - p)
+
 inline partition_lease(p)
 {
 	do
 	:: open == NONE && !has_free -> break
 	:: open == NONE && has_free -> open_segment()
 	:: open != NONE ->
+		/* @ cut.c partition_lease: enum lease lease = segment_lease(open, lane, request) */
 		segment_lease(p);
 		if
+#ifdef GENTLE
+		/* @ cut.c partition_lease: if (lease != LEASE_GRANTED && !recall &&
+		 * segment_others_have_slots(open, lane)) return ROOM_OTHERS */
+		:: !granted && gentle && others_have_slots(p) -> break
+		:: !granted && !(gentle && others_have_slots(p)) && has_unfilled ->
+#else
 		:: !granted && has_unfilled ->
+#endif
+			/* @ cut.c partition_lease: if (lease != LEASE_GRANTED && segment_has_more(open)) {
+			 * segment_recall(open); lease = segment_lease(open, lane, request); } */
 			recall();
 			segment_lease(p)
 		:: else
 		fi;
 		if
+		/* @ cut.c partition_lease: if (lease == LEASE_GRANTED) return ROOM_LEASED */
 		:: granted -> break
+		/* @ cut.c partition_lease: if (lease == LEASE_NO_ROOM || !has_room_after_cut(partition,
+		 * request)) { *todo |= partition_filled(partition, now_ns); return ROOM_NONE; } */
 		:: !granted && !has_free ->
 #ifndef BREAK_REFUSED_UNLOOKED
 			cut_if_full();
 #endif
 			break
+		/* @ cut.c partition_lease: *todo |= cut(partition, lease == LEASE_NO_SLOTS ? */
 		:: !granted && has_free -> cut()
 		fi
 	od
 }
 
-/* insert_waiting(), put_into() */
+/* Under the lock it leases and fills at once. */
+inline put_into(p)
+{
+	/* @ room.c put_into: pthread_mutex_lock(&partition->lock) */
+	lock(p);
+	/* @ room.c put_into: enum partition_room room = partition_lease(partition, lane, request, recall,
+	 * now, &todo) */
+	partition_lease(p);
+	if
+	:: granted ->
+		/* @ room.c put_into: put(lane, request, data) == LANE_EXHAUSTED) { todo |=
+		 * partition_filled(partition, now); } */
+		d_step { put_locked(p); granted = false };
+		if
+		:: answer == EXHAUSTED -> cut_if_full()
+		:: else
+		fi
+	:: else -> answer = REFUSED
+	fi;
+	unlock()
+}
+
+/* insert_waiting(), put_anywhere() */
 inline insert_waiting(p)
 {
 	do
+	/* @ room.c insert_waiting: uint32_t room = atomic_load_explicit(&buf->room, memory_order_seq_cst) */
 	:: woken[p] = false;
-		lock(p);
-		partition_lease(p);
+#ifdef GENTLE
+		/* @ room.c put_anywhere: for (int recall = producer->lane_count == 1; recall <= 1;
+		 * recall++) */
+		gentle = true;
+		put_into(p);
+		gentle = false;
 		if
-		:: granted ->
-			d_step { put_locked(p); granted = false };
-			if
-			:: answer == EXHAUSTED -> cut_if_full()
-			:: else
-			fi;
-			unlock();
-			break
+#ifdef BREAK_GENTLE_ONLY
+		:: answer == REFUSED
+#else
+		:: answer == REFUSED -> put_into(p)
+#endif
+		:: else
+		fi;
+#else
+		put_into(p);
+#endif
+		if
+		:: answer != REFUSED -> break
 		:: else ->
-			unlock();
 #ifdef BREAK_WAKE_LOST
 			woken[p] = false;
 #endif
 			if
-			:: woken[p]              /* buffer_wait() */
+			/* @ room.c insert_waiting: buffer_wait(&buf->room, &buf->room_waiters, room,
+			 * deadline->ns) */
+			:: woken[p]
 #ifndef PATIENT
-			:: gave_up = true; break /* the deadline is over: the insert has failed */
+			/* @ room.c insert_waiting: return refuse(buf, DATABUFFER_ETIMEDOUT) */
+			:: gave_up = true; break
 #endif
 			fi
 		fi
@@ -646,6 +912,8 @@ inline look_if_full(p)
 	:: else
 	fi
 #else
+	/* @ insert.c look_if_full: pthread_mutex_lock(&partition->lock); buffer_unlock(partition,
+	 * partition_filled(partition, buffer_now_ns(buf))); */
 	lock(p);
 	cut_if_full();
 	unlock()
@@ -657,19 +925,33 @@ inline look_if_full(p)
 inline leave(p)
 {
 #ifdef LEAVE
+	/* @ producer.c return_leases: pthread_mutex_lock(&partition->lock) */
 	lock(p);
+	HOLDS(lane_is_there, lane[p].segment == NONE || lane[p].segment == open);
+	if
+#ifndef BREAK_RETURN_GAP
+	/* @ segment.c segment_return: if (segment->item_len != LANE_MIXED && leaves_gap(segment, lane)) {
+	 * segment_recall(segment); return; } */
+	:: lane[p].segment != NONE && seg[open].item_len != MIXED && leaves_gap(p) -> recall()
+#endif
+	:: else
+	fi;
 	d_step {
 		if
 		:: lane[p].segment != NONE ->
-			HOLDS(lane_is_there, lane[p].segment == open);
 #ifndef BREAK_LEAVE_KEPT
+			/* @ segment.c segment_return: lane_withdraw(lane) */
 			lane[p].end = 0;
+			/* @ segment.c segment_return: end_lease(segment, lane, lane_slot(lane)) */
 			end_slots(p, open, lane[p].slot)
 #endif
 		:: else
 		fi;
 		gone[p] = true
 	};
+	/* @ producer.c return_leases: buffer_unlock(partition, partition_filled(partition,
+	 * buffer_now_ns(partition->buffer))) */
+	cut_if_full();
 	unlock()
 #else
 	skip
@@ -680,11 +962,11 @@ inline leave(p)
 
 proctype producer(byte p)
 {
-	byte number, n, i, missing;
+	byte number, n, i, missing, end_seen;
 	mtype:put answer;
-	bool granted, gave_up;
-#ifdef BREAK_CLAIM_LATE
-	bool had_room;
+	bool granted, gave_up, gap;
+#ifdef GENTLE
+	bool gentle;
 #endif
 	do
 	:: number < of_mine && !gave_up ->
@@ -709,6 +991,7 @@ proctype producer(byte p)
 #endif
 		if
 		:: gave_up
+		/* @ insert.c insert_any: return insert_one_slow(buf, data, len, timeout_ms) */
 		:: !gave_up && answer == REFUSED -> insert_waiting(p)
 		:: !gave_up && answer == EXHAUSTED -> look_if_full(p)
 		:: !gave_up && answer == STORED
@@ -722,24 +1005,38 @@ proctype producer(byte p)
 
 /* --- The flusher ---------------------------------------------------------------------- */
 
-/* supply_release(), and what TODO_ROOM asks for. */
+/* With what TODO_ROOM asks for. */
 inline supply_release(s)
 {
 	if
+	/* @ supply.c supply_release: segment->draining = segment->pins > 0 */
 	:: seg[s].pins > 0 -> seg[s].life = DRAINING
+	/* @ supply.c supply_release: list_push_front(&partition->free, &segment->link) */
+	/* @ databuffer.c wake: atomic_fetch_add_explicit(word, 1, memory_order_seq_cst) */
 	:: else -> seg[s].life = FREE; woken[0] = true; woken[1] = true
 	fi
 }
 
-/* What a handler and a dump check of each item. */
-inline read_item(s, entry)
+/* Where slot i's item is. */
+#define entry_of(s, i) (seg[s].item_len != MIXED -> i : seg[s].index[i])
+
+/* What a handler and a dump check of the item at `at`. An array is said to have items of
+ * one length; an entry was written with its item's. */
+inline read_item(s, told)
 {
-	at = entry;
+	/* @ segment.h segment_entry: if (segment->item_len != LANE_MIXED) return slot_entry(slot *
+	 * segment->item_len, segment->item_len) */
+	/* @ segment.h segment_entry: return atomic_load_explicit(&segment->index[slot],
+	 * memory_order_relaxed) */
 	HOLDS(none_half_written, at < PLACES);
 	if
 	:: at < PLACES ->
 		value = seg[s].head[at];
-		atomic { HOLDS(none_half_written, value != JUNK && value == seg[s].tail[at]) }
+		atomic {
+			HOLDS(none_half_written, value != JUNK && value == seg[s].tail[at]);
+			HOLDS(none_half_written, told == MIXED || value == JUNK ||
+				told == len_of(producer_of(value), number_of(value)))
+		}
 	:: else
 	fi;
 	at = 0
@@ -750,13 +1047,17 @@ proctype flusher()
 {
 	byte s, i, at, value, before;
 end:	do
+	/* @ flight.c partition_take: struct segment *segment =
+	 * SEGMENT_OF(list_pop_front(&partition->queue)) */
 	:: atomic { !locked && len(queue) > 0 -> queue ? s; seg[s].life = FLYING; reading[s]++ };
 #ifdef BREAK_RELEASE_EARLY
 		atomic { !locked -> supply_release(s) };
 #endif
 		do
+		/* @ flusher.c flush_segment: run_handler(buf, worker, segment, &outcome) */
 		:: i < seg[s].size ->
-			read_item(s, seg[s].index[i]);
+			at = entry_of(s, i);
+			read_item(s, seg[s].item_len);
 			d_step {
 				if
 				:: value != JUNK ->
@@ -776,6 +1077,7 @@ end:	do
 #ifdef BREAK_RELEASE_EARLY
 		atomic { reading[s]--; s = 0; i = 0; before = 0 }
 #else
+		/* @ flight.c partition_land: todo |= supply_release(partition, segment) | TODO_SETTLED */
 		atomic { !locked -> reading[s]--; supply_release(s); s = 0; i = 0; before = 0 }
 #endif
 	od
@@ -787,9 +1089,13 @@ end:	do
 inline flush()
 {
 #ifndef BREAK_SEALER_UNLOCKED
+	/* @ sync.c databuffer_flush: pthread_mutex_lock(&partition->lock) */
 	lock_();
 #endif
 	if
+	/* @ cut.c partition_flush: } else if (cut_open_has_items(partition) && supply_has_free(partition)) {
+	 * todo = cut(partition, trigger, now_ns) */
+	/* @ cut.c cut_if_due: if (cut_open_has_items(partition)) return cut(partition, trigger, now_ns) */
 	:: open != NONE && count > 0 -> cut()
 	:: else
 	fi;
@@ -801,14 +1107,24 @@ inline flush()
 #ifdef DUMP
 #define may_view(n) (seg[n].life == OPEN || seg[n].life == QUEUED || seg[n].life == FLYING)
 
-/* view_segment(): pins it. What was settled then can be read as long as it is. (An
- * abort would move entries; so it copies them.) */
+/* Pins it. What was settled then can be read as long as it is. Its entries are
+ * copied, since they may move (when a reserved slot is aborted), or be made. */
 inline view_segment(n)
 {
 	s = n;
 	size = (s == open -> seg[s].settled : seg[s].size);
+	i = 0;
+	do
+	/* @ look.c view_segment: uint64_t entry = segment_entry(segment, slot) */
+	/* @ look.c view_segment: view->entries[view->count++] = entry */
+	:: i < size -> entries[i] = entry_of(s, i); i++
+	:: else -> break
+	od;
+	i = 0;
+	was_len = seg[s].item_len;
 	reading[s]++;
 #ifndef BREAK_DUMP_UNPINNED
+	/* @ look.c view_segment: segment->pins++ */
 	seg[s].pins++
 #endif
 }
@@ -818,6 +1134,7 @@ inline unpin()
 {
 	reading[s]--;
 #ifndef BREAK_DUMP_UNPINNED
+	/* @ supply.c partition_unpin: if (--segment->pins > 0 || !segment->draining) return 0 */
 	seg[s].pins--;
 	if
 	:: seg[s].life == DRAINING && seg[s].pins == 0 -> supply_release(s)
@@ -830,8 +1147,11 @@ inline unpin()
  * one, and any, since they do not know of each other. */
 inline dump()
 {
+	/* @ look.c dump_partition: pthread_mutex_lock(&partition->lock); int answer =
+	 * view_partition(partition, &views, &count) */
 	lock_();
 	if
+	/* @ look.c view_partition: if (partition->open) { segment_recall(partition->open) */
 	:: open != NONE -> recall()
 	:: else
 	fi;
@@ -841,13 +1161,17 @@ inline dump()
 	:: else
 	fi;
 #ifndef BREAK_DUMP_UNLOOKED
+	/* @ look.c dump_partition: buffer_unlock(partition, partition_filled(partition,
+	 * buffer_now_ns(partition->buffer))) */
 	cut_if_full();
 #endif
 	unlock();
 	do
 	:: i < size ->
-		read_item(s, seg[s].index[i]);
+		at = entries[i];
+		read_item(s, was_len);
 		d_step {
+			entries[i] = 0;
 			if
 			:: value != JUNK ->
 				HOLDS(none_twice, !(shown[producer_of(value)] & (1 << number_of(value))));
@@ -860,7 +1184,7 @@ inline dump()
 	:: else -> break
 	od;
 	if
-	:: s != NONE -> lock_(); d_step { unpin(); s = NONE; i = 0; size = 0; shown[0] = 0; shown[1] = 0 }; unlock()
+	:: s != NONE -> lock_(); d_step { unpin(); s = NONE; i = 0; size = 0; was_len = 0; shown[0] = 0; shown[1] = 0 }; unlock()
 	:: else
 	fi
 }
@@ -870,7 +1194,7 @@ proctype sealer()
 {
 	byte visits;
 #ifdef DUMP
-	byte s = NONE, i, at, value, size, shown[2];
+	byte s = NONE, i, at, value, size, was_len, shown[2], entries[SLOTS];
 #endif
 	do
 	:: visits < SEALS -> flush(); visits++
@@ -892,6 +1216,8 @@ proctype stop()
 {
 	ended == 3 && drained(0) && drained(1) && settled_down && !locked;
 	HOLDS(full_is_sealed, open == NONE || !is_full);
+	/* @ cut.c close_open: segment_recall(partition->open); if (partition->open->settled > 0) {
+	 * cut(partition, DATABUFFER_TRIGGER_STOP, now_ns) */
 	lock_();
 	if
 	:: open != NONE && count > 0 -> cut()
