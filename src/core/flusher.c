@@ -390,9 +390,9 @@ bool flusher_submit(struct partition *partition)
 {
 	pthread_once(&pool.once, init_pool);
 	pthread_mutex_lock(&pool.lock);
-	/* Where it had been called by its crew it was served before its turn here. */
-	bool listed = !list_is_empty(&partition->ready), served = true;
-	if (listed || pool.looking > jobs()) {
+	ASSERT(list_is_empty(&partition->ready)); /* `submitted` says so */
+	bool served = true;
+	if (pool.looking > jobs()) {
 		/* One of them will see it. */
 	} else if (pool.looking + pool.idle > jobs()) {
 		pthread_cond_signal(&pool.wake);
@@ -402,7 +402,7 @@ bool flusher_submit(struct partition *partition)
 		served = pool.threads > 0;
 	}
 	partition->submitted = served;
-	if (served && !listed) {
+	if (served) {
 		buffer_lend(partition->buffer);
 		list_push_back(&pool.ready, &partition->ready);
 		add_jobs(1);
