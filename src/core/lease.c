@@ -185,7 +185,11 @@ static enum lease lease_mixed(struct segment *segment, struct lane *lane, const 
 	/* More than was asked, if the lane has been using much. */
 	uint64_t extra = missing == 0 ? unfilled - n :
 	                                in_advance(segment, lane, n, segment->limit - segment->leased - missing);
+	/* Of so many bytes each: what is asked for may be the shortest of all, and slots
+	 * without bytes are of no use. */
 	uint64_t item = request->payload / n;
+	if (item < segment->usual_len)
+		item = segment->usual_len;
 	if (item > 0) {
 		uint32_t others = segment->lane_count - (has_lease ? 1 : 0);
 		uint64_t room = minimum(segment->byte_limit - promised - request->payload,

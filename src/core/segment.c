@@ -241,6 +241,8 @@ uint32_t segment_seal(struct segment *segment, databuffer_trigger trigger)
 		segment->held_bytes = 0;
 	}
 	segment->sealed = true;
+	if (segment->settled > 0)
+		segment->usual_len = (uint32_t)(segment->bytes / segment->settled);
 	/* Leases of mixed lengths are not asked for each. */
 	if (segment->bytes != (uint64_t)segment->settled * segment->first_len)
 		segment->varied = true;

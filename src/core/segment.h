@@ -83,6 +83,7 @@ struct segment {
 	bool array_first;       /* its first lease may make it an array */
 	bool varied;            /* no array could have held what was asked for */
 	uint32_t first_len;     /* of what was asked for first */
+	uint32_t usual_len;     /* the mean of its last batch */
 
 	/* Sealed: its partition's bookkeeping (partition.h). */
 	bool sealed;
