@@ -4,11 +4,11 @@
 
 #include "core/debug.h"
 
-/* The share of what is left that one lane may take in advance. Alone, all; with
- * others, half of an equal share, so that the last slots go one by one. */
+/* The share of what is left that one lane may take in advance: an equal one. The
+ * next gets its share of the rest, and so the last slots go one by one. */
 static uint64_t share(uint64_t left, uint32_t others)
 {
-	return others == 0 ? left : left / (2 * ((uint64_t)others + 1));
+	return left / ((uint64_t)others + 1);
 }
 
 static uint64_t minimum(uint64_t a, uint64_t b)
@@ -36,7 +36,7 @@ static uint32_t used_so_far(const struct segment *segment, const struct lane *la
 
 /* How many slots beyond those asked for the lane had better have, of `left`:
  * what it used of the last batch, almost, at its first lease of this one, so
- * that busy threads lease once a batch; beyond that twice its last lease, within
+ * that busy threads lease about once a batch; beyond that twice its last lease, within
  * its share. */
 static uint64_t in_advance(struct segment *segment, struct lane *lane, uint32_t n, uint64_t left)
 {
@@ -45,7 +45,7 @@ static uint64_t in_advance(struct segment *segment, struct lane *lane, uint32_t 
 		lane->used = 0;
 		lane->sequence = segment->sequence;
 	}
-	uint64_t usual = left_of(lane->used_before - lane->used_before / 16, used_so_far(segment, lane) + n);
+	uint64_t usual = left_of(lane->used_before - lane->used_before / 64, used_so_far(segment, lane) + n);
 	uint32_t others = segment->lane_count - (lane->segment == segment ? 1 : 0);
 	uint64_t more = minimum(left_of(lane->want, n), share(left, others));
 	if (others == 0 && usual > 0 && lane->used_before < segment->capacity - segment->capacity / 16)
@@ -90,11 +90,11 @@ static void lease_slots(struct segment *segment, struct lane *lane, uint32_t mis
 }
 
 /* Page faults come one at a time, in the middle of inserts, and are a microsecond
- * each; asked for in advance, many come at the price of a few. Not so many that
- * the one who asks waits long. */
+ * each; asked for in advance, they are half of that or less: a megabyte takes some
+ * 80 microseconds. Not so many that the one who asks waits long. */
 #define POPULATE_FROM (16 * 1024)
 #define POPULATE_MIN (64 * 1024)
-#define POPULATE_MAX (256 * 1024)
+#define POPULATE_MAX (1024 * 1024)
 
 static void populate(struct segment *segment)
 {
