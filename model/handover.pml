@@ -895,8 +895,8 @@ inline insert_waiting(p)
 #define looks_full (open != NONE && seg[open].leased == SLOTS && seg[open].vacant == 0 && \
                     (lane[p].segment != open || lane[p].slot == lane[p].lease_end) && !unfilled(1 - p))
 
-/* look_if_full() */
-inline look_if_full(p)
+/* lease_used_up() */
+inline lease_used_up(p)
 {
 #ifdef BREAK_LOOK_EARLY
 	/* Looks before it locks, and again when it has. */
@@ -912,10 +912,21 @@ inline look_if_full(p)
 	:: else
 	fi
 #else
-	/* @ insert.c look_if_full: pthread_mutex_lock(&partition->lock); buffer_unlock(partition,
-	 * partition_filled(partition, buffer_now_ns(buf))); */
+	/* @ insert.c lease_used_up: pthread_mutex_lock(&partition->lock) */
 	lock(p);
-	cut_if_full();
+	HOLDS(lane_is_there, lane[p].segment == NONE || lane[p].segment == open);
+	if
+	/* @ cut.c partition_renew: return partition_lease_open(partition, lane, &more) */
+	:: lane[p].segment != NONE && lane[p].item_len != MIXED -> segment_lease(p)
+	:: true
+	fi;
+	if
+	/* @ insert.c lease_used_up: if (partition_renew(partition, lane, n)) { */
+	:: granted -> granted = false
+	/* @ insert.c lease_used_up: buffer_unlock(partition, partition_filled(partition,
+	 * buffer_now_ns(buf))) */
+	:: else -> cut_if_full()
+	fi;
 	unlock()
 #endif
 #endif
@@ -993,7 +1004,7 @@ proctype producer(byte p)
 		:: gave_up
 		/* @ insert.c insert_any: return insert_one_slow(buf, data, len, timeout_ms) */
 		:: !gave_up && answer == REFUSED -> insert_waiting(p)
-		:: !gave_up && answer == EXHAUSTED -> look_if_full(p)
+		:: !gave_up && answer == EXHAUSTED -> lease_used_up(p)
 		:: !gave_up && answer == STORED
 		fi;
 		atomic { number = number + n; n = 0; answer = 0 }

@@ -229,6 +229,19 @@ bool partition_lease_open(struct partition *partition, struct lane *lane, const 
 	return segment_lease(open, lane, request) == LEASE_GRANTED;
 }
 
+/* Fewer are the last few slots of a batch, which go one by one to whoever comes. */
+#define RENEW_FROM 16
+
+bool partition_renew(struct partition *partition, struct lane *lane, uint32_t n)
+{
+	uint32_t len = lane->item_len;
+	ASSERT(!lane->segment || lane->segment == partition->open);
+	if (!lane->segment || len == LANE_MIXED || lane->lease_end - lane->first < RENEW_FROM)
+		return false;
+	struct lease_request more = { .n = n, .item_size = len, .payload = (uint64_t)n * len };
+	return partition_lease_open(partition, lane, &more);
+}
+
 enum partition_room partition_lease(struct partition *partition, struct lane *lane,
                                     const struct lease_request *request, bool recall, int64_t now_ns,
                                     unsigned *todo)

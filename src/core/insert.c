@@ -183,15 +183,22 @@ static int64_t insert_slow(struct databuffer *buf, struct insertion *insertion)
 #define ALWAYS_INLINE __attribute__((always_inline)) inline
 #define COLD          __attribute__((noinline, cold))
 
-/* A lane has used up its lease; its batch may be full. */
-static COLD int look_if_full(struct databuffer *buf, struct lane *lane)
+/* A call of n items was the last that a lane's lease had room for. If they have
+ * not filled the batch, more such calls are likely to come. */
+static COLD int lease_used_up(struct databuffer *buf, struct lane *lane, uint32_t n)
 {
 	STEP("insert: lease used up");
 	if (buffer_enter(buf) != 0)
 		return 0;
 	struct partition *partition = lane->partition;
 	pthread_mutex_lock(&partition->lock);
-	buffer_unlock(partition, partition_filled(partition, buffer_now_ns(buf)));
+	pressure_limit(partition);
+	if (partition_renew(partition, lane, n)) {
+		pressure_count(partition);
+		pthread_mutex_unlock(&partition->lock);
+	} else {
+		buffer_unlock(partition, partition_filled(partition, buffer_now_ns(buf)));
+	}
 	buffer_leave(buf);
 	return 0;
 }
@@ -200,7 +207,7 @@ static inline bool put_fast(struct databuffer *buf, struct lane *lane, const voi
 {
 	enum lane_put put = lane_put(lane, data, len);
 	if (put == LANE_EXHAUSTED)
-		look_if_full(buf, lane);
+		lease_used_up(buf, lane, 1);
 	return put != LANE_REFUSED;
 }
 
@@ -209,7 +216,7 @@ static inline bool array_fast(struct databuffer *buf, struct lane *lane, const v
 {
 	enum lane_put put = lane_put_array(lane, base, n, size);
 	if (put == LANE_EXHAUSTED)
-		look_if_full(buf, lane);
+		lease_used_up(buf, lane, n);
 	return put != LANE_REFUSED;
 }
 
@@ -262,7 +269,7 @@ static ALWAYS_INLINE int insert_one(struct databuffer *buf, const void *data, si
 			if (__builtin_expect(put == LANE_STORED, 1))
 				return 0;
 			if (put == LANE_EXHAUSTED)
-				return look_if_full(buf, lane);
+				return lease_used_up(buf, lane, 1);
 			producer_recent.cursor = lane;
 		}
 	}
@@ -315,7 +322,7 @@ int64_t databuffer_insert_batch_timed(databuffer *buf, const databuffer_item *it
 		producer_recent.cursor = lane->next;
 		enum lane_put put = lane_put_items(lane, items, (uint32_t)n);
 		if (put == LANE_EXHAUSTED)
-			look_if_full(buf, lane);
+			lease_used_up(buf, lane, (uint32_t)n);
 		if (put != LANE_REFUSED)
 			return 0;
 		producer_recent.cursor = lane;

@@ -36,8 +36,8 @@ static uint32_t used_so_far(const struct segment *segment, const struct lane *la
 
 /* How many slots beyond those asked for the lane had better have, of `left`:
  * what it used of the last batch, almost, at its first lease of this one, so
- * that busy threads lease about once a batch; beyond that twice its last lease, within
- * its share. */
+ * that busy threads lease about once a batch; beyond that twice its last lease,
+ * within its share. */
 static uint64_t in_advance(struct segment *segment, struct lane *lane, uint32_t n, uint64_t left)
 {
 	if (lane->sequence != segment->sequence) {

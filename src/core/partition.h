@@ -136,6 +136,10 @@ enum partition_room partition_lease(struct partition *partition, struct lane *la
  * matter. */
 bool partition_lease_open(struct partition *partition, struct lane *lane, const struct lease_request *request);
 
+/* The same in advance, for a lane that has used up a lease of an array by calls of
+ * n items, and would be back at the next. False: nothing is leased. */
+bool partition_renew(struct partition *partition, struct lane *lane, uint32_t n);
+
 /* A lane has used its lease up: cuts the batch if it is full. */
 unsigned partition_filled(struct partition *partition, int64_t now_ns);
 
