@@ -174,12 +174,12 @@ static void feed_end_overlong(struct feed *feed)
 	overlong_end(overlong, text);
 }
 
-/* Parses until the block is full, or the reader is empty (FORMAT_MORE), or ended. */
-static enum format_answer feed_parse_block(struct feed *feed)
+/* Parses until the block is full, or the reader is empty (FORMAT_MORE), or ended.
+ * What is to be refused ends the block too, so that it is after what it follows. */
+static enum format_answer feed_parse_block(struct feed *feed, struct format_reject *reject)
 {
 	struct run *run = feed->run;
 	struct overlong *overlong = &run->overlong;
-	struct format_reject reject;
 
 	while (run->records.count < FEED_RECORDS && run->records.size < FEED_BYTES) {
 		enum format_answer answer;
@@ -189,12 +189,10 @@ static enum format_answer feed_parse_block(struct feed *feed)
 				return FORMAT_MORE;
 			feed_end_overlong(feed);
 		}
-		answer = feed->source->format->next(feed->state, &feed->reader, &run->records, &reject);
-		if (answer == FORMAT_REJECT)
-			feed_refuse(feed, reject.line, reject.reason, reject.text, reject.len);
-		else if (answer == FORMAT_LONG)
+		answer = feed->source->format->next(feed->state, &feed->reader, &run->records, reject);
+		if (answer == FORMAT_LONG)
 			overlong_begin(overlong, &feed->reader, run->rejects.fd >= 0);
-		else if (answer != FORMAT_RECORD)
+		if (answer != FORMAT_RECORD)
 			return answer;
 	}
 	return FORMAT_RECORD;
@@ -250,6 +248,7 @@ static void feed_loop(struct feed *feed)
 {
 	struct run *run = feed->run;
 	enum format_answer answer = FORMAT_MORE;
+	struct format_reject reject;
 
 	while (feed_goes_on(feed, answer)) {
 		int64_t start;
@@ -257,9 +256,11 @@ static void feed_loop(struct feed *feed)
 		if (answer == FORMAT_MORE)
 			feed_fill(feed);
 		start = clock_ns();
-		answer = feed_parse_block(feed);
+		answer = feed_parse_block(feed, &reject);
 		run->parse_ns += clock_ns() - start;
 		feed_insert_block(feed);
+		if (answer == FORMAT_REJECT && !(feed->source->regular && run->cause != RUN_GOES_ON))
+			feed_refuse(feed, reject.line, reject.reason, reject.text, reject.len);
 	}
 	if (answer != FORMAT_END && !feed->ended)
 		run->failed = run->failed || run->cause == RUN_STALLED;
