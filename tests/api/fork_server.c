@@ -252,6 +252,8 @@ static void kill_fork_servers(databuffer *buf, unsigned times)
 		pid = the_fork_server(buf, pid);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 	}
+	/* Until then its workers may flush. */
+	WAIT_FOR(info_of(buf, 0).fork_server_pid != pid);
 }
 
 static int note_pid(databuffer_batch *batch, void *meta)
