@@ -551,8 +551,7 @@ inline lane_put(p)
 			do
 			:: i < n ->
 				/* @ lane.h lane_put_quick: lane_copy_words(to, data, len) */
-				/* @ lane.c put_even: lane_copy(lane->arena + (size_t)slot * item_size, base,
-				 * n * item_size) */
+				/* @ lane.c put_even: lane_copy(lane->arena + lane->byte, base, n * item_size) */
 				/* @ lane.c lane_put: lane_copy(lane->arena + at, data, len) */
 				/* @ lane.c lane_put_array: memcpy(lane->arena + at, base, bytes) */
 				/* @ lane.c put_items_even: lane_copy(to, items[i].data, len) */

@@ -41,7 +41,8 @@ static enum lane_put put_even(struct lane *lane, const void *base, uint32_t n, s
 	if (item_size != lane->item_len || !lane_claim(lane, slot, n))
 		return LANE_REFUSED;
 	STEP("lane: even, has room");
-	lane_copy(lane->arena + (size_t)slot * item_size, base, n * item_size);
+	lane_copy(lane->arena + lane->byte, base, n * item_size);
+	lane->byte += (uint32_t)(n * item_size);
 	return lane_commit(lane, slot + n);
 }
 
@@ -92,7 +93,8 @@ static enum lane_put put_items_even(struct lane *lane, const databuffer_item *it
 	if (!lane_claim(lane, slot, n))
 		return LANE_REFUSED;
 	STEP("lane: even items, have room");
-	unsigned char *to = lane->arena + (size_t)slot * len;
+	unsigned char *to = lane->arena + lane->byte;
+	lane->byte += n * len;
 	for (uint32_t i = 0; i < n && len > 0; i++, to += len)
 		lane_copy(to, items[i].data, len);
 	return lane_commit(lane, slot + n);

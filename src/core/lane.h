@@ -66,8 +66,8 @@ struct lane {
 	unsigned char *arena;
 	struct lane *next;    /* the same thread's lane for the insert after this one, a ring */
 	_Atomic uint64_t *index;
-	uint32_t byte;        /* mixed: where in the arena the next item may start */
-	uint32_t byte_end;    /* mixed: where this lease's bytes end */
+	uint32_t byte;        /* where in the arena the next item may start */
+	uint32_t byte_end;    /* where this lease's bytes end */
 	_Atomic uint32_t payload; /* mixed: bytes of the items from first to committed */
 	bool fenced;
 
@@ -246,7 +246,8 @@ __attribute__((always_inline)) static inline enum lane_put lane_put_quick(struct
 	if (!lane_claim_unfenced(lane, slot, 1, &end))
 		return LANE_REFUSED;
 	STEP("lane: quick, has room");
-	unsigned char *to = lane->arena + (size_t)slot * len;
+	unsigned char *to = lane->arena + lane->byte;
+	lane->byte += (uint32_t)len;
 	port_prefetch_to_write(to + LANE_AHEAD);
 	lane_copy_words(to, data, len);
 	STEP("lane: quick, copied");
@@ -285,17 +286,5 @@ uint32_t lane_settle(struct lane *lane);
  * bytes of their items. */
 uint32_t lane_filled(const struct lane *lane);
 uint64_t lane_payload(const struct lane *lane);
-
-/* Where in the arena the next item may start, and the lease's bytes end. Of the
- * owner's thread, or after lane_settle. */
-static inline uint32_t lane_byte(const struct lane *lane)
-{
-	return lane->item_len == LANE_MIXED ? lane->byte : lane_slot(lane) * lane->item_len;
-}
-
-static inline uint32_t lane_byte_end(const struct lane *lane)
-{
-	return lane->item_len == LANE_MIXED ? lane->byte_end : lane->lease_end * lane->item_len;
-}
 
 #endif

@@ -65,6 +65,8 @@ static void begin_slots(struct segment *segment, struct lane *lane, uint32_t n)
 	lane->quick = quick ? lane->item_len : UINT64_MAX;
 	lane->first = segment->leased;
 	lane->lease_end = segment->leased + n;
+	if (lane->item_len != LANE_MIXED)
+		lane->byte = lane->first * lane->item_len;
 	atomic_store_explicit(&lane->payload, 0, memory_order_relaxed);
 	atomic_store_explicit(&lane->claimed, lane->first, memory_order_relaxed);
 	atomic_store_explicit(&lane->committed, lane->first, memory_order_relaxed);
@@ -140,7 +142,7 @@ static enum lease lease_even(struct segment *segment, struct lane *lane, uint32_
 	if (len > 0)
 		left = minimum(left, left_of(segment->headroom, missing * len) / len);
 	lease_slots(segment, lane, missing, (uint32_t)in_advance(segment, lane, n, left));
-	segment->arena_leased = (uint32_t)(segment->leased * len);
+	lane->byte_end = segment->arena_leased = segment->leased * segment->item_len;
 	segment->promised = segment->arena_leased;
 	return grant(segment, lane);
 }

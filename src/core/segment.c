@@ -104,8 +104,8 @@ void segment_end_slots(struct segment *segment, struct lane *lane, uint32_t comm
 /* Ends a lease whose `end` is withdrawn. */
 static void end_lease(struct segment *segment, struct lane *lane, uint32_t committed)
 {
-	if (lane_byte_end(lane) == segment->arena_leased)
-		segment->arena_leased = lane_byte(lane);
+	if (lane->byte_end == segment->arena_leased)
+		segment->arena_leased = lane->byte;
 	segment_end_slots(segment, lane, committed);
 }
 
@@ -123,7 +123,7 @@ void segment_return(struct segment *segment, struct lane *lane)
 		return;
 	}
 	lane_withdraw(lane);
-	segment->promised -= lane_byte_end(lane) - lane_byte(lane);
+	segment->promised -= lane->byte_end - lane->byte;
 	end_lease(segment, lane, lane_slot(lane));
 	ASSERT(segment_is_valid(segment));
 }
@@ -324,8 +324,7 @@ static bool lane_fits(const struct segment *segment, const struct lane *lane)
 {
 	return lane_is_valid(lane) && lane->segment == segment && lane->lease_end <= segment->leased &&
 	       lane->arena == segment->arena && lane->index == segment->index &&
-	       lane->item_len == segment->item_len &&
-	       (lane->item_len != LANE_MIXED || lane->byte_end <= segment->arena_leased);
+	       lane->item_len == segment->item_len && lane->byte_end <= segment->arena_leased;
 }
 
 static bool bytes_are_valid(const struct segment *segment)
