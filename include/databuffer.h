@@ -110,7 +110,8 @@
  * its directory and its user. It has none of its other threads, but whatever they
  * had locked at that moment, for ever locked: best start the buffer before them. It
  * has none of its signal handlers: signals have their default action, or are ignored
- * if they were. Nothing that the program does later reaches it, but batches.
+ * if they were, SIGCHLD apart. Nothing that the program does later reaches it, but
+ * batches.
  *
  *      handle_worker_start(meta)   in each worker, before its first batch: open
  *                                  connections here, once in a worker's life

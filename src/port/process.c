@@ -250,8 +250,7 @@ void port_default_signals(const struct port_signals *mask)
 {
 	for (int number = 1; number < NSIG; number++) {
 		struct sigaction action;
-		if (sigaction(number, NULL, &action) != 0 || action.sa_handler == SIG_DFL ||
-		    (action.sa_handler == SIG_IGN && number != SIGCHLD))
+		if (sigaction(number, NULL, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
 			continue;
 		memset(&action, 0, sizeof(action));
 		action.sa_handler = SIG_DFL;
@@ -341,6 +340,8 @@ bool port_process_has_ended(int process)
 
 int port_watch_children(void)
 {
+	/* Of children that a program ignores, or has flagged SA_NOCLDWAIT, nobody hears how they ended. */
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);

@@ -124,7 +124,7 @@ struct port_end {
 };
 
 /* Something that can be read (port_poll) when a child of this process has ended;
- * SIGCHLD is held back from now on. */
+ * SIGCHLD is held back from now on, and no longer ignored if it was. */
 int port_watch_children(void);
 void port_unwatch(int watch); /* what was to be read has been */
 

@@ -182,6 +182,78 @@ static void a_fork_server_that_is_stopped_is_replaced(void **state)
 	sink_free(sink);
 }
 
+/* --- A program with ideas of its own about its children --------------------------------------------------------- */
+
+static void harm_by_abort(databuffer_batch *batch)
+{
+	(void)batch;
+	abort();
+}
+
+/* Workers are the fork server's children: how they end is told, whatever the program does with its own. */
+static void assert_ends_are_heard_of(void)
+{
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	ledger->poison = 678;
+	ledger->harm = harm_by_abort;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 2000);
+	flush_all(buf);
+	int pid = the_fork_server(buf, 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	insert_numbers(buf, 2000, 4000);
+	flush_all(buf);
+	databuffer_stats_t stats = stats_of(buf);
+	stop_clean(buf);
+	assert_int_equal(stats.flushed, 3999);
+	assert_int_equal(stats.dead, 1);
+	assert_string_equal(sink->dead[0].text, "killed by SIGABRT");
+	assert_nobody_is_left();
+	sink_free(sink);
+}
+
+static void a_program_may_ignore_its_children(void **state)
+{
+	(void)state;
+	struct sigaction before;
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_IGN }, &before);
+	assert_ends_are_heard_of();
+	sigaction(SIGCHLD, &before, NULL);
+}
+
+static void on_child(int number)
+{
+	(void)number;
+}
+
+static void a_program_may_want_no_zombies(void **state)
+{
+	(void)state;
+	struct sigaction before;
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = on_child, .sa_flags = SA_NOCLDWAIT }, &before);
+	assert_ends_are_heard_of();
+	sigaction(SIGCHLD, &before, NULL);
+}
+
+static void wait_for_any_child(int number)
+{
+	int error = errno;
+	(void)number;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	errno = error;
+}
+
+static void a_program_may_wait_for_any_child(void **state)
+{
+	(void)state;
+	struct sigaction before;
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = wait_for_any_child, .sa_flags = SA_RESTART }, &before);
+	assert_ends_are_heard_of();
+	sigaction(SIGCHLD, &before, NULL);
+}
+
 /* --- Too many deaths ---------------------------------------------------------------------------------------- */
 
 static int die(void *meta)
@@ -480,6 +552,9 @@ int main(void)
 		TEST(a_fork_server_that_is_killed_with_its_spare_is_replaced),
 		TEST(a_fork_server_that_takes_over_is_as_clean_as_the_first),
 		TEST(a_fork_server_that_is_stopped_is_replaced),
+		TEST(a_program_may_ignore_its_children),
+		TEST(a_program_may_want_no_zombies),
+		TEST(a_program_may_wait_for_any_child),
 		TEST(workers_that_die_too_often_are_held_back),
 		TEST(what_waits_for_a_worker_can_be_given_up),
 		TEST(threads_take_over_if_told_to),

@@ -216,9 +216,8 @@ static void a_process_is_killed_by_its_descriptor_though_it_has_stopped(void **s
 	port_close(&process);
 }
 
-static void a_watch_shows_that_a_child_has_ended(void **state)
+static void assert_a_watch_shows_the_end_of_a_child(void)
 {
-	(void)state;
 	struct port_signals before;
 	bool ready;
 	port_hold_signals(&before);
@@ -226,13 +225,28 @@ static void a_watch_shows_that_a_child_has_ended(void **state)
 	port_poll(&watch, &ready, 1, port_now_ns());
 	assert_false(ready);
 	if (port_fork() == 0)
-		port_exit(0);
+		port_exit(7);
 	port_poll(&watch, &ready, 1, patience());
 	assert_true(ready);
 	port_unwatch(watch);
-	assert_int_equal(reap().number, 0);
+	assert_int_equal(reap().number, 7);
 	port_close(&watch);
 	port_restore_signals(&before);
+}
+
+static void a_watch_shows_that_a_child_has_ended(void **state)
+{
+	(void)state;
+	assert_a_watch_shows_the_end_of_a_child();
+}
+
+static void a_watch_shows_the_ends_that_the_program_had_ignored(void **state)
+{
+	(void)state;
+	signal(SIGCHLD, SIG_IGN);
+	assert_a_watch_shows_the_end_of_a_child();
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT }, NULL);
+	assert_a_watch_shows_the_end_of_a_child();
 }
 
 /* Has a child run `run` and end, and waits until all whom it left the board's pids of are gone. */
@@ -361,7 +375,6 @@ static void signals_have_their_default_action_again(void **state)
 		struct sigaction action;
 		signal(SIGUSR1, on_signal);
 		signal(SIGUSR2, SIG_IGN);
-		signal(SIGCHLD, SIG_IGN);
 		port_hold_signals(&before);
 		port_default_signals(&before);
 		sigset_t mask;
@@ -371,8 +384,6 @@ static void signals_have_their_default_action_again(void **state)
 		right = right && action.sa_handler == SIG_DFL;
 		sigaction(SIGUSR2, NULL, &action);
 		right = right && action.sa_handler == SIG_IGN;
-		sigaction(SIGCHLD, NULL, &action);
-		right = right && action.sa_handler == SIG_DFL;
 		port_exit(right ? 0 : 1);
 	}
 	assert_int_equal(reap().number, 0);
@@ -390,6 +401,7 @@ int main(void)
 		TEST(a_child_tells_how_it_ended),
 		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
 		TEST(a_watch_shows_that_a_child_has_ended),
+		TEST(a_watch_shows_the_ends_that_the_program_had_ignored),
 		TEST(a_group_ends_with_the_pipe_that_its_maker_held),
 		TEST(children_end_with_their_parent),
 		TEST(a_parent_that_is_gone_already_is_told_at_once),
