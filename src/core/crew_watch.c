@@ -17,6 +17,8 @@
 #define FORK_NS (5000 * PORT_NS_PER_MS)
 /* Between two looks whether those that were killed have ended. */
 #define ORPHAN_NS (5 * PORT_NS_PER_MS)
+/* Between two looks whether those that were born are ready. */
+#define READY_NS (20 * PORT_NS_PER_MS)
 #define QUIET_NS (1000 * PORT_NS_PER_MS)
 
 struct watch {
@@ -253,6 +255,18 @@ static void ask_for_workers(struct crew *crew, unsigned alive, int64_t now_ns)
 	}
 }
 
+/* A worker that has become another user in handle_worker_start may not nudge its fork
+ * server any more, which so does not say that it is ready. */
+static void welcome_the_silent(struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->count; i++) {
+		pthread_mutex_lock(&crew->lock);
+		struct partition *next = welcome_if_ready(crew, &crew->workers[i]);
+		pthread_mutex_unlock(&crew->lock);
+		crew_call(crew, next);
+	}
+}
+
 static void bury_orphan(struct crew *crew, struct worker *worker)
 {
 	mailbox_bury(crew_mailbox(crew, worker->number), &(struct port_end){ .by_signal = true, .number = PORT_SIGKILL });
@@ -292,6 +306,8 @@ static void look_after(struct crew *crew, struct worker *worker, struct round *r
 		round->stuck = round->stuck || (late && worker->process < 0);
 		look_sooner(round, worker->patience_ns);
 	}
+	if (worker->state == WORKER_STARTING && worker->process >= 0)
+		look_sooner(round, now_ns + READY_NS);
 	round->alive += worker->state != WORKER_NONE && !worker->here;
 }
 
@@ -382,6 +398,7 @@ static void watch_main(void *arg)
 	struct round round;
 	for (;;) {
 		find_server(&watch);
+		welcome_the_silent(crew);
 		round = look_after_all(crew);
 		if (is_over(crew, &round))
 			break;

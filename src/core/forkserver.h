@@ -39,7 +39,7 @@ enum forkserver_word {
 	FORKSERVER_SERVE,  /* to the spare: its time has come */
 	FORKSERVER_BORN,   /* from it: worker `number` is `pid`, with its descriptor */
 	FORKSERVER_FAILED, /* there is no process to be had for it */
-	FORKSERVER_READY,  /* from the worker: handle_worker_start has succeeded */
+	FORKSERVER_READY,  /* worker `number`, which is `pid`: its handle_worker_start has succeeded */
 	FORKSERVER_GONE,   /* `pid`, which was worker `number`, has ended; its mailbox says how */
 	FORKSERVER_SPARE   /* the next spare is `pid`, with its descriptor and its control */
 };

@@ -14,6 +14,11 @@
 #define SPARE_PAUSE_NS (100 * PORT_NS_PER_MS)
 #define LEAVE_NS (1000 * PORT_NS_PER_MS)
 
+struct child {
+	int pid;    /* 0: there is none */
+	bool ready; /* and that has been said */
+};
+
 struct forkserver_self {
 	const struct forkserver_birth *birth;
 	struct crew *crew;  /* a copy; its mailboxes are shared */
@@ -21,7 +26,7 @@ struct forkserver_self {
 	int control;
 	int watch;          /* of children */
 	int errors[2];      /* what workers write to, and what is read here; -1: nobody minds */
-	int *pids;          /* of the workers; 0: there is none */
+	struct child *workers;
 	int spare_pid;      /* 0: there is none */
 	int64_t spare_ns;   /* when the next may be forked */
 	uint64_t allowance; /* bytes of errors that may be passed on now */
@@ -80,7 +85,7 @@ _Noreturn static void wait_as_spare(struct forkserver_self *self, int control)
 	port_close(&self->watch);
 	port_close(&self->errors[0]);
 	port_close(&self->errors[1]);
-	free(self->pids);
+	free(self->workers);
 	self->control = control;
 	self->parent_pid = 0;
 	for (;;) {
@@ -114,26 +119,26 @@ static void fork_spare(struct forkserver_self *self)
 
 static void fork_worker(struct forkserver_self *self, uint32_t number)
 {
-	if (number >= self->crew->count || self->pids[number] != 0)
+	if (number >= self->crew->count || self->workers[number].pid != 0)
 		return;
 	mailbox_reset(crew_mailbox(self->crew, number));
 	struct worker_birth birth = {
 		.buf = self->birth->buf,
 		.number = number,
-		.control = self->control,
 		.errors = self->errors[1],
 		.parent_pid = port_pid(),
 		.signals = &self->birth->signals,
 	};
 	int pid = port_fork();
 	if (pid == 0) {
+		port_close(&self->control);
 		port_close(&self->watch);
 		port_close(&self->errors[0]);
 		worker_main(&birth);
 	}
 	int process = pid > 0 ? port_process_open(pid) : -1;
 	if (pid > 0)
-		self->pids[number] = pid;
+		self->workers[number] = (struct child){ .pid = pid };
 	if (process >= 0)
 		say(self, FORKSERVER_BORN, number, pid, (int[]){ process, -1 });
 	else
@@ -146,9 +151,9 @@ static void bury(struct forkserver_self *self, const struct port_end *end)
 	if (end->pid == self->spare_pid)
 		self->spare_pid = 0;
 	for (uint32_t number = 0; number < self->crew->count; number++) {
-		if (self->pids[number] != end->pid)
+		if (self->workers[number].pid != end->pid)
 			continue;
-		self->pids[number] = 0;
+		self->workers[number].pid = 0;
 		mailbox_bury(crew_mailbox(self->crew, number), end);
 		say(self, FORKSERVER_GONE, number, end->pid, NULL);
 	}
@@ -162,6 +167,18 @@ static void bury_all(struct forkserver_self *self)
 		bury(self, &end);
 }
 
+static void tell_who_is_ready(struct forkserver_self *self)
+{
+	for (uint32_t number = 0; number < self->crew->count; number++) {
+		struct child *worker = &self->workers[number];
+		if (worker->pid == 0 || worker->ready ||
+		    mailbox_state(crew_mailbox(self->crew, number)) == MAILBOX_STARTING)
+			continue;
+		worker->ready = true;
+		say(self, FORKSERVER_READY, number, worker->pid, NULL);
+	}
+}
+
 /* Nobody is there to serve. The spare finds the same, and workers that are left have
  * been killed; they leave no zombies. What then is left ends with the group. */
 _Noreturn static void leave(struct forkserver_self *self)
@@ -172,7 +189,7 @@ _Noreturn static void leave(struct forkserver_self *self)
 		bury_all(self);
 		some = self->spare_pid != 0;
 		for (uint32_t number = 0; number < self->crew->count; number++)
-			some = some || self->pids[number] != 0;
+			some = some || self->workers[number].pid != 0;
 		if (some)
 			port_poll(&self->watch, &ready, 1, until_ns);
 	}
@@ -195,11 +212,11 @@ static void serve(struct forkserver_self *self)
 	port_name_process("db-forkserver");
 	port_adopt_orphans();
 	self->watch = port_watch_children();
-	self->pids = calloc(self->crew->count, sizeof(*self->pids));
+	self->workers = calloc(self->crew->count, sizeof(*self->workers));
 	open_errors(self);
 	self->spare_pid = 0;
 	self->left_out = 0;
-	if (self->watch < 0 || !self->pids)
+	if (self->watch < 0 || !self->workers)
 		port_exit(1);
 	fork_spare(self);
 	for (;;) {
@@ -210,8 +227,10 @@ static void serve(struct forkserver_self *self)
 		          self->spare_pid ? PORT_NEVER : self->spare_ns);
 		if (ready[0])
 			pass_errors_on(self);
-		if (ready[1])
+		if (ready[1]) {
 			bury_all(self);
+			tell_who_is_ready(self);
+		}
 		if (self->spare_pid == 0 && port_now_ns() >= self->spare_ns)
 			fork_spare(self);
 		enum port_receive received = port_receive(self->control, &message, sizeof(message), fds);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "core/crew.h"
-#include "core/forkserver.h"
 #include "core/segment.h"
 
 /* Statuses that say which step of its own a worker could not take. */
@@ -78,10 +77,8 @@ static void start(const struct worker_birth *birth, struct mailbox *mailbox)
 	/* A change of user on the way has made the system forget this. */
 	if (!port_end_with_parent(birth->parent_pid))
 		port_exit(EXIT_ORDERLY);
-	struct forkserver_message ready = { .word = FORKSERVER_READY, .number = birth->number, .pid = port_pid() };
 	mailbox_say_ready(mailbox);
-	if (!port_send(birth->control, &ready, sizeof(ready), NULL, true))
-		port_exit(EXIT_ORDERLY);
+	port_nudge(birth->parent_pid);
 }
 
 /* A wild write must not reach what belongs to others. */
@@ -100,7 +97,6 @@ void worker_main(const struct worker_birth *birth)
 	const databuffer_options *o = &buf->options;
 	struct mailbox *mailbox = crew_mailbox(buf->crew, birth->number);
 	struct mailbox_job job;
-	int control = birth->control;
 	if (!port_end_with_parent(birth->parent_pid))
 		port_exit(EXIT_ORDERLY);
 	port_name_process("db-worker");
@@ -111,7 +107,6 @@ void worker_main(const struct worker_birth *birth)
 		port_limit_memory((uint64_t)o->worker_memory_limit);
 	port_default_signals(birth->signals);
 	start(birth, mailbox);
-	port_close(&control);
 	while (mailbox_take(mailbox, &job))
 		flush(buf, mailbox, &job);
 	if (o->handle_worker_stop)

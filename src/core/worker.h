@@ -6,7 +6,8 @@
  *
  * It has a copy of all that the application had when the buffer started, and
  * shares two things with it: the items, which it can only read, and its own
- * mailbox. Nothing else that it does to its memory reaches anyone.
+ * mailbox. Nothing else that it does to its memory reaches anyone. And it needs none
+ * of its descriptors: the program's handlers may close any, and open others there.
  */
 #ifndef DATABUFFER_CORE_WORKER_H
 #define DATABUFFER_CORE_WORKER_H
@@ -18,7 +19,6 @@ struct databuffer;
 struct worker_birth {
 	struct databuffer *buf; /* a copy */
 	uint32_t number;
-	int control;            /* on which it says that it is ready */
 	int errors;             /* what its standard error becomes; -1: as it is */
 	int parent_pid;
 	const struct port_signals *signals;

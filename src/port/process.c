@@ -349,6 +349,11 @@ int port_watch_children(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+void port_nudge(int pid)
+{
+	kill(pid, SIGCHLD);
+}
+
 void port_unwatch(int watch)
 {
 	struct signalfd_siginfo info;

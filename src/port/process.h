@@ -127,6 +127,9 @@ struct port_end {
  * SIGCHLD is held back from now on, and no longer ignored if it was. */
 int port_watch_children(void);
 void port_unwatch(int watch); /* what was to be read has been */
+/* Has that of another process say so though no child has ended. Takes no descriptor,
+ * but the right to send that process a signal. */
+void port_nudge(int pid);
 
 /* The next child that has ended, any; its zombie is gone. False: none. */
 bool port_reap(struct port_end *end);

@@ -139,6 +139,76 @@ static void a_start_that_hangs_is_ended_at_flush_timeout(void **state)
 	sink_free(sink);
 }
 
+/* As who wants nothing of what it has inherited, and opens files of its own under the same numbers. */
+static int close_everything(void *meta)
+{
+	for (int fd = 0; fd < 256; fd++)
+		close(fd);
+	for (int fd = 0; fd < 256; fd++)
+		CHECK(open(report->text, O_RDWR | O_APPEND) == fd);
+	return worker_start(meta);
+}
+
+static int count_descriptors(databuffer_batch *batch, void *meta)
+{
+	report->number[0] = 0;
+	for (int fd = 0; fd < 256; fd++)
+		report->number[0] += fcntl(fd, F_GETFD) >= 0;
+	report->number[1] = (uint64_t)lseek(0, 0, SEEK_END);
+	return worker_flush(batch, meta);
+}
+
+static void a_worker_needs_no_descriptor_and_touches_none_that_its_start_has_opened(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	strcpy(report->text, "/tmp/databuffer-test-XXXXXX");
+	int file = mkstemp(report->text);
+	CHECK(file >= 0);
+	o.handle_worker_start = close_everything;
+	o.handle_flush = count_descriptors;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 3000);
+	flush_all(buf);
+	assert_int_equal(report->number[0], 256);
+	assert_int_equal(report->number[1], 0); /* nor is anything written there */
+	assert_int_equal(info_of(buf, 0).worker_restarts, 0);
+	stop_clean(buf);
+	assert_int_equal(ledger->starts, 1);
+	assert_int_equal(ledger->stops, 1);
+	assert_flushed_but(3000, NO_POISON);
+	close(file);
+	unlink(report->text);
+	sink_free(sink);
+}
+
+/* Who may send its fork server no signals any more. */
+static int become_nobody(void *meta)
+{
+	if (setgid(65534) != 0 || setuid(65534) != 0)
+		return -EPERM;
+	return worker_start(meta);
+}
+
+static void a_worker_may_become_another_user(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_worker_start = become_nobody;
+	o.worker_max_flushes = 1;
+	databuffer *buf = start(&o);
+	insert_numbers(buf, 0, 3000);
+	flush_all(buf);
+	assert_int_equal(info_of(buf, 0).worker_restarts, 0);
+	stop_clean(buf);
+	assert_flushed_but(3000, NO_POISON);
+	sink_free(sink);
+}
+
 static void stop_slowly(void *meta)
 {
 	worker_stop(meta);
@@ -939,6 +1009,8 @@ int main(void)
 		TEST(a_worker_is_recycled_after_its_flushes),
 		TEST(a_start_that_fails_is_tried_again),
 		TEST(a_start_that_hangs_is_ended_at_flush_timeout),
+		TEST(a_worker_needs_no_descriptor_and_touches_none_that_its_start_has_opened),
+		TEST(a_worker_may_become_another_user),
 		TEST(a_stop_that_hangs_does_not_outlast_databuffer_stop),
 		TEST(everything_can_be_asked_of_a_batch),
 		TEST(a_worker_reads_what_was_inserted),

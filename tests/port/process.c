@@ -249,6 +249,32 @@ static void a_watch_shows_the_ends_that_the_program_had_ignored(void **state)
 	assert_a_watch_shows_the_end_of_a_child();
 }
 
+static void a_watch_can_be_nudged(void **state)
+{
+	(void)state;
+	struct port_signals before;
+	bool ready;
+	port_hold_signals(&before);
+	int watch = port_watch_children();
+	int parent = port_pid(), pid = port_fork();
+	if (pid == 0) {
+		port_nudge(parent);
+		for (;;)
+			pause();
+	}
+	port_poll(&watch, &ready, 1, patience());
+	assert_true(ready);
+	port_unwatch(watch);
+	struct port_end end;
+	assert_false(port_reap(&end));
+	port_poll(&watch, &ready, 1, port_now_ns());
+	assert_false(ready);
+	kill(pid, SIGKILL);
+	assert_int_equal(reap().pid, pid);
+	port_close(&watch);
+	port_restore_signals(&before);
+}
+
 /* Has a child run `run` and end, and waits until all whom it left the board's pids of are gone. */
 static void assert_all_end(void (*run)(int *life))
 {
@@ -402,6 +428,7 @@ int main(void)
 		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
 		TEST(a_watch_shows_that_a_child_has_ended),
 		TEST(a_watch_shows_the_ends_that_the_program_had_ignored),
+		TEST(a_watch_can_be_nudged),
 		TEST(a_group_ends_with_the_pipe_that_its_maker_held),
 		TEST(children_end_with_their_parent),
 		TEST(a_parent_that_is_gone_already_is_told_at_once),
