@@ -380,9 +380,11 @@ static void memory_is_bounded_beyond_what_there_is(void **state)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip(); /* the sanitizer's own memory is not to be had either */
 #endif
+	static void *volatile fits, *volatile does_not; /* seen by others, or a compiler might do without */
 	if (port_fork() == 0) {
 		port_limit_memory(64 << 20);
-		void *fits = malloc(16 << 20), *does_not = malloc(128 << 20);
+		fits = malloc(16 << 20);
+		does_not = malloc(128 << 20);
 		port_exit(fits && !does_not ? 0 : 1);
 	}
 	assert_int_equal(reap().number, 0);
