@@ -158,7 +158,7 @@ static int sqlite_table_fit(struct sqlite_table *table, const databuffer_record 
 	const char *name, *end = record->names + record->names_len;
 	int rc = sqlite_table_read_columns(table);
 
-	if (rc == SQLITE_OK && table->column_count == 0) {
+	if (rc == SQLITE_OK && table->column_count == 0 && record->fields > 0) {
 		table->changed = true;
 		rc = sqlite_table_create(table, record);
 		if (rc == SQLITE_OK)
@@ -224,6 +224,11 @@ static int sqlite_shape_fill(struct sqlite_table *table, struct sqlite_shape *sh
 	if (shape->refusal)
 		return SQLITE_OK;
 	rc = sqlite_table_fit(table, record);
+	if (rc == SQLITE_OK && table->column_count == 0) {
+		shape->refusal = sqlite3_mprintf("it has no fields, and without any the table %.100s cannot be made",
+		                                 table->name);
+		return shape->refusal ? SQLITE_OK : SQLITE_NOMEM;
+	}
 	if (rc == SQLITE_OK)
 		rc = sqlite_shape_prepare(table, record, 1, &shape->one);
 	/* What SQLite cannot compile, or has no room for, is about these fields. */
@@ -280,8 +285,13 @@ int sqlite_table_shape(struct sqlite_table *table, const databuffer_record *reco
 		table->last = shape;
 		shape->used = ++table->turn;
 	}
+	/* A record without fields fits as soon as another has made the table. */
+	if (shape->refusal && record->fields == 0) {
+		sqlite3_free(shape->refusal);
+		rc = sqlite_shape_fill(table, shape, record);
+	}
 	*found = shape;
-	return SQLITE_OK;
+	return rc;
 }
 
 int sqlite_table_prepare_many(struct sqlite_table *table, const databuffer_record *record,
