@@ -165,6 +165,8 @@ static void parse_end(struct arguments *arguments)
 		return;
 	if (arguments->format && !arguments->format->has_columns)
 		usage_error("--columns is for csv and tsv, not for %s", arguments->format->name);
+	if (arguments->columns[0] == '\0')
+		usage_error("--columns is empty: name the columns, as --columns A,B,C");
 	wrong = format_check_columns(arguments->columns);
 	if (wrong)
 		usage_error("--columns: %s", wrong);

@@ -259,8 +259,9 @@ static enum format_answer csv_complete(struct csv *state, struct reader *reader,
 			         state->fault);
 		else
 			snprintf(reject->reason, sizeof(reject->reason),
-			         "%zu field%s where there are %zu columns", records->fields,
-			         records->fields == 1 ? "" : "s", state->columns);
+			         "%zu field%s where there %s %zu column%s", records->fields,
+			         records->fields == 1 ? "" : "s", state->columns == 1 ? "is" : "are",
+			         state->columns, state->columns == 1 ? "" : "s");
 		return csv_refuse(state, reader, records, reject, state->fed, state->lines, state->text_len);
 	}
 	records_finish(records, state->names, state->names_len, reader->line, reader->bytes + reader->begin,

@@ -84,7 +84,11 @@ static int run_start(struct run *run)
 	host_attach(&run->host, &options);
 	rc = databuffer_start(&buf, &options);
 	if (rc < 0) {
-		console_say("%s", rc == DATABUFFER_EINVAL ? options.error : databuffer_strerror(rc));
+		if (rc == DATABUFFER_ENOMEM)
+			console_say("there is not the memory for --partitions times --max-bytes times the batches of each "
+			            "(--max-in-flight, --max-queued, --max-stuck): make one of them smaller");
+		else
+			console_say("%s", rc == DATABUFFER_EINVAL ? options.error : databuffer_strerror(rc));
 		return rc == DATABUFFER_EINVAL ? EXIT_USAGE : EXIT_FAILURE;
 	}
 	run->buf = buf;

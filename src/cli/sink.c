@@ -44,7 +44,13 @@ const databuffer_sink *sink_load(const char *path, databuffer_sentence *why)
 			*c = '_';
 	object = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 	if (!object) {
-		databuffer_sentence_set(why, 0, "cannot load the sink %s: %s", path, dlerror());
+		const char *error = dlerror();
+		size_t said = strlen(file);
+
+		/* It begins with the file's name, mostly. */
+		if (strncmp(error, file, said) == 0 && strncmp(error + said, ": ", 2) == 0)
+			error += said + 2;
+		databuffer_sentence_set(why, 0, "cannot load the sink %s: %s", path, error);
 	} else {
 		table = dlsym(object, symbol);
 		if (!table) {

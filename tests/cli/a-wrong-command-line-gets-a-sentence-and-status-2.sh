@@ -36,6 +36,7 @@ wrong '--format must be lines, ndjson, csv or tsv, not "xml"' run --sink null: -
 wrong '--columns.*"a" is there twice' run --sink null: --columns a,b,A input
 wrong '--columns is for csv and tsv, not for ndjson' run --sink null: --columns a,b --format ndjson input
 wrong '--columns is for csv and tsv, and no input is' run --sink null: --columns a,b input
+wrong '--columns is empty' run --sink null: --columns '' input
 wrong '--progress must be' run --sink null: --progress maybe input
 wrong "unrecognized option '--nonsense'" run --sink null: --nonsense input
 wrong '--sink is missing' run input
@@ -43,6 +44,7 @@ wrong '--sink must be NAME:TARGET, .*not "null"' run --sink null input
 wrong 'there is no sink "oracle"; there are sqlite, file, null' run --sink oracle:x input
 wrong 'the sink sqlite needs a target: sqlite:FILE' run --sink sqlite: input
 wrong 'the sink null takes no target' run --sink null:x input
+wrong 'cannot load the sink ./none.so: cannot open' run --sink ./none.so:x input
 wrong 'has no parameter "tables"; it has table, busy' run --sink 'sqlite:a.db?tables=x' input
 wrong 'busy of the sink sqlite must be 0 to 3600000 ms, not "long"' run --sink 'sqlite:a.db?busy=long' input
 wrong 'synchronous .*off or normal or full' run --sink 'sqlite:a.db?synchronous=maybe' input
