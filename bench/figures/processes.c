@@ -9,7 +9,6 @@
 #include "figures/figure.h"
 
 #include <dirent.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>

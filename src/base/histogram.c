@@ -57,20 +57,6 @@ void histogram_record(struct histogram *histogram, uint64_t ns)
 		++*bucket;
 }
 
-void histogram_merge(struct histogram *into, const struct histogram *from)
-{
-	into->count = histogram_add(into->count, from->count);
-	into->sum_ns = histogram_add(into->sum_ns, from->sum_ns);
-	if (from->max_ns > into->max_ns)
-		into->max_ns = from->max_ns;
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-		uint32_t *bucket = &into->buckets[i];
-
-		if (__builtin_add_overflow(*bucket, from->buckets[i], bucket))
-			*bucket = UINT32_MAX;
-	}
-}
-
 /* The least time that at least permille / 1000 of `total` times do not exceed.
  * `total` is what the buckets hold, not `count`: a bucket that has stopped would
  * else push the rank beyond the end. */

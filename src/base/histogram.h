@@ -38,9 +38,6 @@ void histogram_init(struct histogram *histogram);
 /* Counts one time. */
 void histogram_record(struct histogram *histogram, uint64_t ns);
 
-/* Counts into `into` whatever `from` has counted; they are different ones. */
-void histogram_merge(struct histogram *into, const struct histogram *from);
-
 /* Reads it: count and max_ns are exact, mean_ns is rounded down, and each
  * percentile is the middle of the bucket in which it falls, so within 1/16 of
  * the true one. All are 0 if nothing was counted. */

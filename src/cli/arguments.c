@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 
 #include <argp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,9 +6,6 @@
 #ifndef DATABUFFER_CLI_CONSOLE_H
 #define DATABUFFER_CLI_CONSOLE_H
 
-#include <stdarg.h>
-#include <stddef.h>
-
 /* A line that stays: "databuffer: " and the sentence. */
 void console_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -8,7 +8,6 @@
 #define DATABUFFER_CLI_OVERLONG_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 

@@ -2,7 +2,6 @@
 /* summary.c: the line that is redrawn, and what is said at the end. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/clock.h"

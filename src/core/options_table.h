@@ -6,7 +6,6 @@
 #ifndef DATABUFFER_CORE_OPTIONS_TABLE_H
 #define DATABUFFER_CORE_OPTIONS_TABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include <databuffer.h>

@@ -27,7 +27,6 @@
 #define DATABUFFER_CORE_PRESSURE_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 struct databuffer;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "core/debug.h"
-#include "core/flusher.h"
 #include "core/registry.h"
 
 static struct {

@@ -3,8 +3,6 @@
  * threads; and how its insides go with the last of them. */
 #include "core/buffer.h"
 
-#include <stdlib.h>
-
 #include "core/crew.h"
 #include "core/debug.h"
 #include "core/guard.h"

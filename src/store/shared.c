@@ -2,7 +2,6 @@
 /* A store in memory that processes forked later share. */
 #include "store/store.h"
 
-#include "port/port.h"
 #include "port/process.h"
 
 bool store_init_shared(struct store *store, size_t size)
