@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A buffer from the inside: its partitions, who may use it, and how long it
- * lives. The public functions are in databuffer.c, insert.c, reserve.c, sync.c,
- * look.c, pressure.c, reconfigure.c, loop.c and manual.c. Each enters, and the
- * buffer's insides stay until it leaves (users.c); so do they while a flusher, the
- * supervisor or a reserved slot retains them.
+ * lives. The public functions are in databuffer.c, stop.c, insert.c, reserve.c,
+ * sync.c, look.c, pressure.c, reconfigure.c, loop.c and manual.c. Each enters, and
+ * the buffer's insides stay until it leaves (users.c); so do they while a flusher,
+ * the supervisor or a reserved slot retains them.
  *
  * Locks, in the order in which they may be taken:
  *
@@ -110,14 +110,14 @@ int64_t buffer_now_ns(const struct databuffer *buf);
  * means the `timeout` option. */
 int64_t buffer_deadline_ns(const struct databuffer *buf, int64_t timeout_ms);
 
+/* databuffer_work by who is inside, who has to guard_leave in the end: a handler
+ * may have left the thread. */
+int buffer_work(struct databuffer *buf, int64_t now_ms);
+
 /* --- Options ---------------------------------------------------------------------- */
 
 /* Copies those that are read without a lock. */
 void buffer_publish_options(struct databuffer *buf);
-
-/* databuffer_work by who is inside, who has to guard_leave in the end: a handler
- * may have left the thread. */
-int buffer_work(struct databuffer *buf, int64_t now_ms);
 
 /* --- What partitions ask for ------------------------------------------------------- */
 
