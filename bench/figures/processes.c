@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TURNS_MAX 200
+#define TURNS_MAX 2000
 
 struct item {
 	uint64_t words[8];
@@ -113,7 +113,7 @@ static void time_inserts(const struct figures *figures)
 	}
 	for (unsigned turn = 0; turn < turns; turn++)
 		for (unsigned kind = 0; kind < 2; kind++)
-			times[kind][turn] = insert_some(buffers[kind], 18000);
+			times[kind ^ (turn & 1)][turn] = insert_some(buffers[kind ^ (turn & 1)], 18000);
 	for (unsigned kind = 0; kind < 2; kind++) {
 		print(figures, "one insert", kind, figure_median(times[kind], turns), "ns");
 		stop(buffers[kind]);
