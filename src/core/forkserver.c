@@ -152,24 +152,26 @@ bool forkserver_say(struct forkserver *server, enum forkserver_word word, uint32
 
 static void take_spare(struct forkserver *server, const struct forkserver_message *message, const int fds[2])
 {
-	pthread_mutex_lock(&known.lock);
 	port_close(&server->spare_process);
 	port_close(&server->spare_control);
 	server->spare_process = fds[0];
 	server->spare_control = fds[1];
 	server->spare_pid = message->pid;
-	pthread_mutex_unlock(&known.lock);
 }
 
+/* What is received must be in its place before anybody forks, since a child closes
+ * what it finds there: a spare whose control another holds does not see its end. */
 enum port_receive forkserver_hear(struct forkserver *server, struct forkserver_message *message, int *process)
 {
 	int fds[2];
 	enum port_receive received;
+	pthread_mutex_lock(&known.lock);
 	while ((received = port_receive(server->control, message, sizeof(*message), fds)) == PORT_RECEIVED) {
 		if (message->word != FORKSERVER_SPARE)
 			break;
 		take_spare(server, message, fds);
 	}
+	pthread_mutex_unlock(&known.lock);
 	*process = received == PORT_RECEIVED ? fds[0] : -1;
 	return received;
 }

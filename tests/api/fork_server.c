@@ -182,6 +182,45 @@ static void a_fork_server_that_is_stopped_is_replaced(void **state)
 	sink_free(sink);
 }
 
+/* --- Many buffers ----------------------------------------------------------------------------------------------- */
+
+static unsigned count_sockets(int pid)
+{
+	char path[64], target[64];
+	unsigned count = 0;
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	DIR *fds = opendir(path);
+	for (struct dirent *entry; fds && (entry = readdir(fds)) != NULL;) {
+		ssize_t len = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target));
+		count += len > 7 && strncmp(target, "socket:", 7) == 0;
+	}
+	if (fds)
+		closedir(fds);
+	return count;
+}
+
+/* Who holds the end by which another is to see that its application is done with it would hold up that one's stop. */
+static void fork_servers_hold_nothing_of_each_other(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 10; round++) {
+		struct sink *sinks[8];
+		databuffer *bufs[8];
+		unsigned before = count_sockets(getpid());
+		for (unsigned i = 0; i < 8; i++) {
+			sinks[i] = sink_new();
+			databuffer_options o = worker_options(sinks[i]);
+			bufs[i] = start(&o);
+		}
+		for (unsigned i = 0; i < 8; i++) /* its own, to the application */
+			WAIT_FOR(count_sockets(the_fork_server(bufs[i], 0)) == before + 1);
+		for (unsigned i = 0; i < 8; i++) {
+			stop_clean(bufs[i]);
+			sink_free(sinks[i]);
+		}
+	}
+}
+
 /* --- A program with ideas of its own about its children --------------------------------------------------------- */
 
 static void harm_by_abort(databuffer_batch *batch)
@@ -552,6 +591,7 @@ int main(void)
 		TEST(a_fork_server_that_is_killed_with_its_spare_is_replaced),
 		TEST(a_fork_server_that_takes_over_is_as_clean_as_the_first),
 		TEST(a_fork_server_that_is_stopped_is_replaced),
+		TEST(fork_servers_hold_nothing_of_each_other),
 		TEST(a_program_may_ignore_its_children),
 		TEST(a_program_may_want_no_zombies),
 		TEST(a_program_may_wait_for_any_child),
