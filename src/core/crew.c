@@ -10,6 +10,7 @@
 #include "core/memory.h"
 #include "core/options.h"
 #include "core/registry.h"
+#include "port/shared.h"
 
 /* Processes when flusher_count leaves it to us: at most so many. */
 #define PROCESSES_AT_MOST 16

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "port/channel.h"
 #include "port/process.h"
 
 struct databuffer;

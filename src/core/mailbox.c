@@ -6,6 +6,7 @@
 
 #include "core/lane.h"
 #include "port/port.h"
+#include "port/shared.h"
 
 /* Either side looks this long for the other to move before it sleeps: a wake costs
  * its waker some 16 microseconds, and comes late. */

@@ -6,6 +6,7 @@
 
 #include "core/crew.h"
 #include "core/segment.h"
+#include "port/shared.h"
 
 /* Statuses that say which step of its own a worker could not take. */
 enum {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes, as far as this library knows them: memory that they share, waiting
- * and waking across them, their birth and their end. As port.h, a handful of
- * functions that a test may replace.
+ * Processes, as far as this library knows them: their birth, what they may do, and
+ * their end. What they share is in shared.h, how they talk in channel.h. As port.h,
+ * a handful of functions that a test may replace.
  *
  * A process is known by a descriptor (pidfd) which goes on meaning that process
  * when its number has been given to another. Descriptors made here are closed on
@@ -11,54 +11,8 @@
 #ifndef DATABUFFER_PORT_PROCESS_H
 #define DATABUFFER_PORT_PROCESS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-
-/* --- Shared memory ----------------------------------------------------------- */
-
-/* As port_map, but the same memory in every process forked from now on. `name` is
- * what /proc/PID/maps shows. */
-void *port_map_shared(size_t size, const char *name);
-
-/* Puts fresh zeroed memory at the place of what port_map_shared gave; the other
- * processes keep the old. For a child after fork. False: the old is still there. */
-bool port_map_shared_anew(void *base, size_t size, const char *name);
-
-/* What this process may do there from now on. */
-void port_forbid_writes(void *base, size_t size);
-void port_forbid_access(void *base, size_t size);
-
-/* port_wait and port_wake on a word in shared memory. */
-bool port_wait_shared(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns);
-void port_wake_shared(_Atomic uint32_t *word, int n);
-
-/* --- Descriptors ---------------------------------------------------------------- */
-
-/* A pipe, [0] to read and [1] to write; a pair of sockets that keep messages
- * apart. False if there is none. What wakes a port_poll is a port_event. */
-bool port_pipe(int ends[2]);
-bool port_socket_pair(int ends[2]);
-void port_close(int *fd); /* unless it is -1, which it is then */
-
-/* Waits until one of n descriptors (-1: none) can be read or is at its end; says
- * of each whether it is. */
-void port_poll(const int *fds, bool *ready, size_t n, int64_t deadline_ns);
-
-/* Sends and receives one message of exactly `size` bytes and up to 2 descriptors
- * (-1: none). Only one who says so waits for the other side to make room. */
-bool port_send(int socket, const void *message, size_t size, const int fds[2], bool may_wait);
-enum port_receive {
-	PORT_RECEIVED,
-	PORT_NOTHING, /* for now */
-	PORT_END      /* the other side is gone */
-} port_receive(int socket, void *message, size_t size, int fds[2]);
-
-/* Copies from one descriptor to another, at most `most` bytes (16 KiB) and without
- * waiting, as far as `to` takes them; `to` -1: they are thrown away. How many were
- * read; 0 at the end, -1 for now. */
-int port_pour(int from, int to, size_t most);
 
 /* --- Birth ------------------------------------------------------------------------- */
 
@@ -93,12 +47,6 @@ void port_name_process(const char *name);
 
 /* At most so many bytes of memory of its own beyond what it has now. */
 void port_limit_memory(uint64_t bytes);
-
-/* Whether it has a standard error; which is this descriptor from now on; and a few
- * words to it, unless they would have to wait. */
-bool port_has_errors(void);
-void port_redirect_errors(int fd);
-void port_write_error(const char *text, size_t len);
 
 /* --- Life and end ------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 /* A store in memory that processes forked later share. */
 #include "store/store.h"
 
-#include "port/process.h"
+#include "port/shared.h"
 
 bool store_init_shared(struct store *store, size_t size)
 {

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "port/port.h"
+#include "port/shared.h"
 
 #define ROOM 100
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The port's processes: shared words, messages with descriptors, and every way in which a process must end. */
+/* The port's processes: every way in which one must end, and what it is bound to. */
 #include "port/process.h"
 
 #include <setjmp.h>
@@ -7,32 +7,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "port/port.h"
-
-#define PATIENCE_NS (30000 * PORT_NS_PER_MS)
-
-static int64_t patience(void)
-{
-	return port_now_ns() + PATIENCE_NS;
-}
-
-#define WAIT_FOR(condition)                                                                                 \
-	do {                                                                                                \
-		int64_t until_ns_ = patience();                                                             \
-		while (!(condition)) {                                                                      \
-			if (port_now_ns() > until_ns_)                                                      \
-				fail_msg("not in time: %s", #condition);                                    \
-			usleep(1000);                                                                       \
-		}                                                                                           \
-	} while (0)
+#include "port/channel.h"
+#include "port/patience.h"
+#include "port/shared.h"
 
 /* Memory that the processes of a test share. */
 struct board {
@@ -61,114 +43,6 @@ static struct port_end reap(void)
 	struct port_end end;
 	WAIT_FOR(port_reap(&end));
 	return end;
-}
-
-/* --- Words ------------------------------------------------------------------------------------------------- */
-
-static void a_wake_reaches_another_process(void **state)
-{
-	(void)state;
-	for (uint32_t turn = 0; turn < 100; turn += 2) {
-		if (turn == 0 && port_fork() == 0) {
-			for (uint32_t mine = 0; mine < 100; mine += 2) {
-				while (atomic_load(&board->word) != mine + 1)
-					port_wait_shared(&board->word, mine, patience());
-				atomic_store(&board->word, mine + 2);
-				port_wake_shared(&board->word, 1);
-			}
-			port_exit(0);
-		}
-		atomic_store(&board->word, turn + 1);
-		port_wake_shared(&board->word, 1);
-		while (atomic_load(&board->word) != turn + 2)
-			assert_true(port_wait_shared(&board->word, turn + 1, patience()));
-	}
-	assert_int_equal(reap().number, 0);
-}
-
-static void a_wait_ends_at_its_deadline(void **state)
-{
-	(void)state;
-	int64_t deadline = port_now_ns() + 20 * PORT_NS_PER_MS;
-	while (port_wait_shared(&board->word, 0, deadline))
-		;
-	assert_true(port_now_ns() >= deadline);
-	assert_true(port_wait_shared(&board->word, 1, deadline + PATIENCE_NS)); /* the word is another: at once */
-}
-
-/* --- Descriptors --------------------------------------------------------------------------------------------- */
-
-static void messages_carry_descriptors(void **state)
-{
-	(void)state;
-	int ends[2], pipe[2], got[2], text = 7, read_text;
-	char byte = 0;
-	assert_true(port_socket_pair(ends) && port_pipe(pipe));
-	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_NOTHING);
-	assert_true(port_send(ends[0], &text, sizeof(text), (int[]){ pipe[1], -1 }, true));
-	text = 8;
-	assert_true(port_send(ends[0], &text, sizeof(text), NULL, false));
-	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_RECEIVED);
-	assert_int_equal(read_text, 7);
-	assert_int_equal(got[1], -1);
-	assert_int_equal(write(got[0], "x", 1), 1);
-	assert_int_equal(read(pipe[0], &byte, 1), 1);
-	assert_int_equal(byte, 'x');
-	port_close(&got[0]);
-	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_RECEIVED);
-	assert_int_equal(read_text, 8);
-	assert_int_equal(got[0], -1);
-	port_close(&ends[0]);
-	assert_int_equal(port_receive(ends[1], &read_text, sizeof(read_text), got), PORT_END);
-	assert_false(port_send(ends[1], &text, sizeof(text), NULL, false));
-	port_close(&ends[1]);
-	port_close(&pipe[0]);
-	port_close(&pipe[1]);
-}
-
-static void a_bell_wakes_a_poll(void **state)
-{
-	(void)state;
-	int bells[2] = { port_event_open(), port_event_open() };
-	bool ready[3];
-	port_event_set(bells[1]);
-	port_event_set(bells[1]);
-	port_poll((int[]){ bells[0], -1, bells[1] }, ready, 3, patience());
-	assert_false(ready[0]);
-	assert_false(ready[1]);
-	assert_true(ready[2]);
-	port_event_clear(bells[1]);
-	int64_t deadline = port_now_ns() + 5 * PORT_NS_PER_MS;
-	port_poll(bells, ready, 2, deadline);
-	assert_false(ready[1]);
-	assert_true(port_now_ns() >= deadline);
-	port_close(&bells[0]);
-	port_close(&bells[1]);
-}
-
-static void what_is_poured_into_a_full_pipe_is_lost_and_waits_for_nobody(void **state)
-{
-	(void)state;
-	int from[2], to[2];
-	static char much[16384];
-	size_t poured = 0;
-	assert_true(port_pipe(from) && port_pipe(to));
-	for (int i = 0; i < 20; i++) { /* 320 KiB into a pipe of 64 */
-		assert_int_equal(write(from[1], much, sizeof(much)), sizeof(much));
-		for (size_t got = 0; got < sizeof(much);) {
-			int n = port_pour(from[0], to[1], sizeof(much) - got);
-			assert_true(n > 0);
-			got += (size_t)n;
-			poured += (size_t)n;
-		}
-	}
-	assert_int_equal(poured, 20 * sizeof(much));
-	assert_true(read(to[0], much, sizeof(much)) > 0);
-	port_close(&from[1]);
-	assert_int_equal(port_pour(from[0], to[1], 100), 0);
-	port_close(&from[0]);
-	port_close(&to[0]);
-	port_close(&to[1]);
 }
 
 /* --- Ends ------------------------------------------------------------------------------------------------------ */
@@ -421,11 +295,6 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_board, drop_board)
 	const struct CMUnitTest tests[] = {
-		TEST(a_wake_reaches_another_process),
-		TEST(a_wait_ends_at_its_deadline),
-		TEST(messages_carry_descriptors),
-		TEST(a_bell_wakes_a_poll),
-		TEST(what_is_poured_into_a_full_pipe_is_lost_and_waits_for_nobody),
 		TEST(a_child_tells_how_it_ended),
 		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
 		TEST(a_watch_shows_that_a_child_has_ended),
