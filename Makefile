@@ -27,6 +27,7 @@ check: setup ## build and test plainly
 	@scripts/test default
 
 bench: setup ## build for speed and run the benchmarks
+	@scripts/setup bench/packages.txt || true
 	@cmake --preset release >/dev/null
 	@cmake --build --preset release
 	@bench/run $(BENCH)
