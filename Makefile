@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 MINUTES ?= 5
 
 .DEFAULT_GOAL := build
-.PHONY: build run test check bench model sim mutations fuzz chaos soak install clean help setup
+.PHONY: build run test check bench model sim mutations fuzz chaos soak install uninstall clean help setup
 
 build: setup ## build the library and the command
 	@cmake --preset $(PRESET) >/dev/null
@@ -60,6 +60,10 @@ install: setup ## build for speed and install into PREFIX
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
 	@cmake --build --preset release
 	@cmake --install build/release
+	@if [ "$$(id -u)" -eq 0 ] && [ -z "$$DESTDIR" ]; then ldconfig; fi
+
+uninstall: ## remove what was installed last
+	@scripts/uninstall build/release/install_manifest.txt
 
 clean: ## remove what was built
 	rm -rf build

@@ -19,6 +19,17 @@ runs() {
 	LD_LIBRARY_PATH=$prefix/$libdir "$2"
 }
 
+# One at a time: an install writes its manifest into the build.
+exec 9>"$build/install.lock"
+flock 9
+
+say "uninstall"
+DESTDIR=$PWD/root "$cmake" --install "$build" --prefix /usr >install.log || { cat install.log; exit 1; }
+[ -s root/usr/include/databuffer/sink.h ] || { echo "nothing was installed below DESTDIR"; exit 1; }
+DESTDIR=$PWD/root "$here/../../scripts/uninstall" "$build/install_manifest.txt"
+left=$(find root ! -type d -o -name '*databuffer*')
+[ -z "$left" ] || { echo "an uninstall leaves $left"; exit 1; }
+
 say "install"
 "$cmake" --install "$build" --prefix "$prefix" >install.log || { cat install.log; exit 1; }
 files=(include/databuffer.h include/databuffer/sink.h "$libdir"/libdatabuffer.so.0 "$libdir"/libdatabuffer.a)
