@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/columns.h"
 #include "cli/console.h"
 #include "cli/memory.h"
 #include "cli/option.h"
@@ -168,7 +169,7 @@ static void parse_end(struct arguments *arguments)
 		usage_error("--columns is for csv and tsv, not for %s", arguments->format->name);
 	if (arguments->columns[0] == '\0')
 		usage_error("--columns is empty: name the columns, as --columns A,B,C");
-	wrong = format_check_columns(arguments->columns);
+	wrong = columns_check(arguments->columns);
 	if (wrong)
 		usage_error("--columns: %s", wrong);
 }

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "cli/columns.h"
 #include "cli/format.h"
 #include "cli/memory.h"
 #include "cli/number.h"
@@ -24,10 +24,7 @@
 struct csv {
 	struct csv_parser parser;
 	char delimiter;
-
-	char *names; /* of the columns, each ended by a NUL; NULL until the header is read */
-	size_t names_len, columns;
-	char fault[256]; /* what is wrong with the header, and so with every record */
+	struct columns columns;
 
 	/* The record that is being parsed: lines that were fed, from the reader's
 	 * beginning, and the end of the last of them without its line end. */
@@ -41,43 +38,7 @@ struct csv {
 	size_t cursor;    /* where the next field begins in it */
 	bool plain;       /* ASCII without a NUL, as far as it was fed */
 	bool row;         /* the record is complete */
-	bool header;      /* fields are names */
-	char *header_names;
-	size_t header_len, header_capacity;
 };
-
-/* --- Header ----------------------------------------------------------------- */
-
-/* A column without a name is called by its place. */
-static void csv_add_name(struct csv *state, const char *name, size_t len)
-{
-	char place[32];
-
-	state->columns++;
-	if (len == 0) {
-		len = (size_t)snprintf(place, sizeof(place), "column%zu", state->columns);
-		name = place;
-	}
-	if ((memchr(name, '\0', len) || utf8_valid(name, len) < len) && !state->fault[0])
-		snprintf(state->fault, sizeof(state->fault), "the name of column %zu is not UTF-8 text",
-		         state->columns);
-	for (const char *other = state->header_names;
-	     other && other < state->header_names + state->header_len; other += strlen(other) + 1)
-		if (strlen(other) == len && strncasecmp(other, name, len) == 0 && !state->fault[0])
-			snprintf(state->fault, sizeof(state->fault), "the column \"%.100s\" is there twice",
-			         other);
-	memory_grow(&state->header_names, &state->header_capacity, state->header_len + len + 1, 1);
-	memcpy(state->header_names + state->header_len, name, len);
-	state->header_names[state->header_len + len] = '\0';
-	state->header_len += len + 1;
-}
-
-static void csv_end_header(struct csv *state)
-{
-	state->names = state->header_names;
-	state->names_len = state->header_len;
-	state->header = false;
-}
 
 /* --- Callbacks ------------------------------------------------------------------ */
 
@@ -107,8 +68,8 @@ static void csv_on_field(void *bytes, size_t len, void *opened)
 	double real;
 	ptrdiff_t at;
 
-	if (state->header) {
-		csv_add_name(state, field, len);
+	if (!state->columns.known) {
+		columns_add(&state->columns, field, len);
 		return;
 	}
 	at = csv_place(state, field, len);
@@ -162,8 +123,8 @@ static void csv_forget(struct csv *state, struct records *records)
 	state->cursor = 0;
 	state->row = state->quotes_open = false;
 	state->plain = true;
-	if (state->header)
-		state->header_len = state->columns = 0;
+	if (!state->columns.known)
+		columns_forget(&state->columns);
 }
 
 /* A record without a quote is one line, and whatever stands between delimiters
@@ -226,14 +187,6 @@ static enum format_answer csv_refuse(struct csv *state, struct reader *reader, s
 	return FORMAT_REJECT;
 }
 
-/* Nobody knows the columns then: no record of this input fits. */
-static void csv_fail_header(struct csv *state, struct records *records, const char *reason)
-{
-	csv_forget(state, records);
-	snprintf(state->fault, sizeof(state->fault), "%s", reason);
-	csv_end_header(state);
-}
-
 /* The line on which the record began does not fit, and no other is blamed. */
 static enum format_answer csv_refuse_line(struct csv *state, struct reader *reader, struct records *records,
                                           struct format_reject *reject, const char *reason)
@@ -244,8 +197,8 @@ static enum format_answer csv_refuse_line(struct csv *state, struct reader *read
 	snprintf(reject->reason, sizeof(reject->reason), "%s", reason);
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
-	if (state->header)
-		csv_fail_header(state, records, reason);
+	if (!state->columns.known)
+		columns_fail(&state->columns, reason);
 	return csv_refuse(state, reader, records, reject, size, 1, len);
 }
 
@@ -253,18 +206,20 @@ static enum format_answer csv_refuse_line(struct csv *state, struct reader *read
 static enum format_answer csv_complete(struct csv *state, struct reader *reader, struct records *records,
                                        struct format_reject *reject)
 {
-	if (state->fault[0] || records->fields != state->columns) {
-		if (state->fault[0])
+	const struct columns *columns = &state->columns;
+
+	if (columns->fault[0] || records->fields != columns->count) {
+		if (columns->fault[0])
 			snprintf(reject->reason, sizeof(reject->reason), "the header does not fit: %s",
-			         state->fault);
+			         columns->fault);
 		else
 			snprintf(reject->reason, sizeof(reject->reason),
 			         "%zu field%s where there %s %zu column%s", records->fields,
-			         records->fields == 1 ? "" : "s", state->columns == 1 ? "is" : "are",
-			         state->columns, state->columns == 1 ? "" : "s");
+			         records->fields == 1 ? "" : "s", columns->count == 1 ? "is" : "are",
+			         columns->count, columns->count == 1 ? "" : "s");
 		return csv_refuse(state, reader, records, reject, state->fed, state->lines, state->text_len);
 	}
-	records_finish(records, state->names, state->names_len, reader->line, reader->bytes + reader->begin,
+	records_finish(records, columns->names, columns->len, reader->line, reader->bytes + reader->begin,
 	               state->text_len);
 	reader_take(reader, state->fed, state->lines);
 	csv_forget(state, records);
@@ -288,8 +243,8 @@ static enum format_answer csv_next(void *opened, struct reader *reader, struct r
 			                       "a quote is opened and never closed");
 		case READER_LONG:
 			if (state->lines == 0) {
-				if (state->header)
-					csv_fail_header(state, records, "its line is over the limit");
+				if (!state->columns.known)
+					columns_fail(&state->columns, "its line is over the limit");
 				return FORMAT_LONG;
 			}
 			return csv_refuse_line(
@@ -310,9 +265,9 @@ static enum format_answer csv_next(void *opened, struct reader *reader, struct r
 			                             "a whole field, and are doubled within");
 		if (!state->row)
 			continue;
-		if (!state->header)
+		if (state->columns.known)
 			return csv_complete(state, reader, records, reject);
-		csv_end_header(state);
+		state->columns.known = true;
 		reader_take(reader, state->fed, state->lines);
 		csv_forget(state, records);
 	}
@@ -320,7 +275,7 @@ static enum format_answer csv_next(void *opened, struct reader *reader, struct r
 
 /* --- The tables ----------------------------------------------------------------- */
 
-static struct csv *csv_start(char delimiter)
+static void *csv_open_with(char delimiter, const char *columns)
 {
 	struct csv *state = memory_new(sizeof(*state));
 
@@ -330,30 +285,8 @@ static struct csv *csv_start(char delimiter)
 	csv_set_term_func(&state->parser, csv_is_end);
 	csv_set_blk_size(&state->parser, CSV_BLOCK);
 	state->delimiter = delimiter;
-	state->header = true;
-	return state;
-}
-
-/* Names with commas between them. */
-static void csv_add_columns(struct csv *state, const char *columns)
-{
-	for (;; columns++) {
-		size_t len = strcspn(columns, ",");
-
-		csv_add_name(state, columns, len);
-		columns += len;
-		if (*columns == '\0')
-			break;
-	}
-	csv_end_header(state);
-}
-
-static void *csv_open_with(char delimiter, const char *columns)
-{
-	struct csv *state = csv_start(delimiter);
-
 	if (columns)
-		csv_add_columns(state, columns);
+		columns_add_list(&state->columns, columns);
 	return state;
 }
 
@@ -372,18 +305,8 @@ static void csv_close(void *opened)
 	struct csv *state = opened;
 
 	csv_free(&state->parser);
-	free(state->header_names);
+	columns_fini(&state->columns);
 	free(state);
-}
-
-const char *format_check_columns(const char *columns)
-{
-	static char fault[sizeof(((struct csv *)NULL)->fault)];
-	struct csv *state = csv_open_with(',', columns);
-
-	memcpy(fault, state->fault, sizeof(fault));
-	csv_close(state);
-	return fault[0] ? fault : NULL;
 }
 
 const struct format format_csv = {

@@ -53,7 +53,4 @@ const struct format *format_of_file(const char *path);
 /* All names, as "lines, ndjson, ...". */
 const char *format_names(void);
 
-/* What is wrong with the text of --columns, or NULL. */
-const char *format_check_columns(const char *columns);
-
 #endif
