@@ -691,7 +691,8 @@ typedef struct databuffer_result {
 /* Flushes every partition and waits until each item held at the time of the
  * call has its outcome, transient failures being tried again as usual. Then
  * writes the results of the first n_results partitions, in partition order
- * (NULL if 0), and returns 0. DATABUFFER_ETIMEDOUT: not all have; they go on. */
+ * (NULL if 0), and returns 0. DATABUFFER_ETIMEDOUT: not all have; they go on.
+ * DATABUFFER_ESTOPPED: a stop has left items over. */
 DATABUFFER_API int databuffer_sync_flush(databuffer *buf, databuffer_result *results, size_t n_results,
                                          int64_t timeout_ms);
 

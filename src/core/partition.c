@@ -125,7 +125,8 @@ unsigned partition_sync_begin(struct partition *partition, struct sync_wait *wai
 	/* The open segment is waited for only if its items are among those held:
 	 * it was not cut, since no memory was left, and will be. */
 	wait->sequence = partition->open && !partition->asked ? partition->open->sequence - 1 : partition->sequence;
-	wait->done = !outstanding(partition, wait->sequence);
+	/* What a stop has given up is not held any more, but nobody may take it for flushed. */
+	wait->done = partition->left == 0 && !outstanding(partition, wait->sequence);
 	return todo;
 }
 

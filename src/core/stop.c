@@ -94,6 +94,7 @@ static int64_t give_back(struct databuffer *buf)
 		pthread_mutex_lock(&partition->lock);
 		partition_abandon(partition, &left);
 		pthread_mutex_unlock(&partition->lock);
+		buffer_wake_settled(buf); /* who waits for their flush waits in vain */
 		crew_kill(buf->crew, i);
 		LIST_FOREACH_SAFE(node, next, &left)
 		{

@@ -22,24 +22,28 @@ int databuffer_flush(databuffer *buf)
 	return 0;
 }
 
-static bool all_done(struct databuffer *buf, struct sync_wait *waits)
+/* Whether all are done; *never, if one will not be, since a stop has given items up. */
+static bool all_done(struct databuffer *buf, struct sync_wait *waits, bool *never)
 {
 	bool done = true;
 	for (unsigned i = 0; i < buf->partition_count && done; i++) {
-		pthread_mutex_lock(&buf->partitions[i].lock);
+		struct partition *partition = &buf->partitions[i];
+		pthread_mutex_lock(&partition->lock);
 		done = waits[i].done;
-		pthread_mutex_unlock(&buf->partitions[i].lock);
+		*never = !done && partition->left > 0;
+		pthread_mutex_unlock(&partition->lock);
 	}
 	return done;
 }
 
 static int wait_for_all(struct databuffer *buf, struct sync_wait *waits, int64_t deadline_ns)
 {
+	bool never = false;
 	for (;;) {
 		uint32_t seen = atomic_load_explicit(&buf->settled, memory_order_seq_cst);
-		if (all_done(buf, waits))
+		if (all_done(buf, waits, &never))
 			return 0;
-		if (atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
+		if (never || atomic_load_explicit(&buf->state, memory_order_acquire) == BUFFER_STOPPED)
 			return DATABUFFER_ESTOPPED;
 		if (port_now_ns() >= deadline_ns)
 			return DATABUFFER_ETIMEDOUT;

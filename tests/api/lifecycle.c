@@ -690,6 +690,7 @@ static void use_the_leaving(const databuffer_item *item, const databuffer_reason
 	left_calls++;
 	CHECK(databuffer_insert_timed(leaving, "again", 5, 600000) == DATABUFFER_ESTOPPED);
 	CHECK(databuffer_stop(leaving, 600000) == DATABUFFER_ESTOPPED);
+	CHECK(databuffer_sync_flush(leaving, NULL, 0, 600000) == DATABUFFER_ESTOPPED);
 	databuffer_stats_t stats = stats_of(leaving); /* which balance */
 	CHECK(stats.inserted == 6);
 	CHECK(stats.left + stats.held == 6);
@@ -710,6 +711,48 @@ static void handle_left_may_look_and_cannot_insert(void **state)
 	WAIT_FOR(sink_inside(sink) == 2);
 	assert_int_equal(databuffer_stop(leaving, 0), 6);
 	assert_int_equal(left_calls, 6);
+	sink_open(sink);
+	WAIT_FOR(sink_inside(sink) == 0);
+	sink_free(sink);
+}
+
+/* Holds the stop up that gives items back, until the test has seen what others were answered meanwhile. */
+static _Atomic bool giving_back, may_give_back;
+
+static void left_slowly(const databuffer_item *item, const databuffer_reason *reason, void *meta)
+{
+	sink_left(item, reason, meta);
+	giving_back = true;
+	while (!may_give_back)
+		pause_ms(1);
+}
+
+static void no_sync_flush_takes_what_is_left_for_flushed(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = sink_options(sink);
+	o.handle_left = left_slowly;
+	databuffer *buf = start(&o);
+	giving_back = may_give_back = false;
+	sink_close(sink);
+	insert_numbers(buf, 0, 3);
+	struct waiter before = { .buf = buf };
+	pthread_t waiting = thread_run(sync_flush_and_wait, &before);
+	WAIT_FOR(sink_inside(sink) == 1);
+
+	struct stop_call call = { .buf = buf, .timeout_ms = 0 };
+	pthread_t stopping = thread_run(call_stop, &call);
+	WAIT_FOR(giving_back);
+	databuffer_result result = { .size = 17 };
+	assert_int_equal(databuffer_sync_flush(buf, &result, 1, PATIENCE_MS), DATABUFFER_ESTOPPED);
+	assert_int_equal(result.size, 17);
+	thread_join(waiting); /* its answer does not wait for handle_left */
+	assert_int_equal(before.rc, DATABUFFER_ESTOPPED);
+
+	may_give_back = true;
+	thread_join(stopping);
+	assert_int_equal(call.left, 3);
 	sink_open(sink);
 	WAIT_FOR(sink_inside(sink) == 0);
 	sink_free(sink);
@@ -1044,6 +1087,7 @@ int main(void)
 		cmocka_unit_test(a_negative_timeout_is_the_timeout_option),
 		cmocka_unit_test(without_handle_left_what_is_left_is_counted_and_logged),
 		cmocka_unit_test(handle_left_may_look_and_cannot_insert),
+		cmocka_unit_test(no_sync_flush_takes_what_is_left_for_flushed),
 		cmocka_unit_test(from_its_own_handlers_stop_and_sync_flush_are_refused),
 		cmocka_unit_test(a_handler_may_stop_another_buffer),
 		cmocka_unit_test(what_was_accepted_beside_a_stop_is_flushed_or_left),
