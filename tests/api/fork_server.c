@@ -19,12 +19,18 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Waits for a fork server other than `before`, with a spare. */
+static int server_with_spare(databuffer *buf)
+{
+	int pid = info_of(buf, 0).fork_server_pid;
+	return pid != 0 && find_pids(pid, "db-spare") == 1 ? pid : 0;
+}
+
+/* Waits for a fork server other than `before`, with a spare. Until then it may be one
+ * that is dead, which nobody has noticed. */
 static int the_fork_server(databuffer *buf, int before)
 {
-	WAIT_FOR(info_of(buf, 0).fork_server_pid != 0 && info_of(buf, 0).fork_server_pid != before);
-	int pid = info_of(buf, 0).fork_server_pid;
-	WAIT_FOR(find_pids(pid, "db-spare") == 1);
+	int pid;
+	WAIT_FOR((pid = server_with_spare(buf)) != 0 && pid != before);
 	return pid;
 }
 
