@@ -363,7 +363,8 @@ void crew_tell_death(const struct crew *crew, const struct worker *worker, char 
 	const char *where = mailbox->was == MAILBOX_STARTING ? " in handle_worker_start" :
 	                    mailbox->was == MAILBOX_LEAVING  ? " in handle_worker_stop" :
 	                                                       "";
-	const char *name = port_signal_name(mailbox->end_number);
+	char signal[PORT_SIGNAL_SIZE];
+	port_name_signal(mailbox->end_number, signal);
 	if (worker->orphaned)
 		snprintf(text, CREW_DEATH_SIZE, "killed, since its fork server died");
 	else if (mailbox->was == MAILBOX_STARTING && mailbox->start_answer != 0)
@@ -374,10 +375,8 @@ void crew_tell_death(const struct crew *crew, const struct worker *worker, char 
 		snprintf(text, CREW_DEATH_SIZE, "exited with status %d%s", mailbox->end_number, where);
 	else if (worker->condemned)
 		snprintf(text, CREW_DEATH_SIZE, "killed by SIGKILL%s, being late (flush_timeout)", where);
-	else if (name)
-		snprintf(text, CREW_DEATH_SIZE, "killed by %s%s", name, where);
 	else
-		snprintf(text, CREW_DEATH_SIZE, "killed by signal %d%s", mailbox->end_number, where);
+		snprintf(text, CREW_DEATH_SIZE, "killed by %s%s", signal, where);
 }
 
 bool crew_part(struct crew *crew, struct worker *worker)

@@ -190,7 +190,7 @@ void port_reap_one(int process)
 	waitid((idtype_t)P_PIDFD, (id_t)process, &info, WEXITED | WNOHANG);
 }
 
-const char *port_signal_name(int number)
+void port_name_signal(int number, char name[PORT_SIGNAL_SIZE])
 {
 	static const char *const names[] = {
 		[SIGHUP] = "SIGHUP",   [SIGINT] = "SIGINT",       [SIGQUIT] = "SIGQUIT", [SIGILL] = "SIGILL",
@@ -199,9 +199,19 @@ const char *port_signal_name(int number)
 		[SIGPIPE] = "SIGPIPE", [SIGALRM] = "SIGALRM",     [SIGTERM] = "SIGTERM", [SIGXCPU] = "SIGXCPU",
 		[SIGXFSZ] = "SIGXFSZ", [SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF", [SIGIO] = "SIGIO",
 		[SIGPWR] = "SIGPWR",   [SIGSYS] = "SIGSYS",
+#ifdef SIGSTKFLT
+		[SIGSTKFLT] = "SIGSTKFLT",
+#endif
 	};
 	bool known = number > 0 && (size_t)number < sizeof(names) / sizeof(names[0]) && names[number];
-	return known ? names[number] : NULL;
+	if (known)
+		snprintf(name, PORT_SIGNAL_SIZE, "%s", names[number]);
+	else if (number == SIGRTMIN)
+		snprintf(name, PORT_SIGNAL_SIZE, "SIGRTMIN");
+	else if (number > SIGRTMIN && number <= SIGRTMAX)
+		snprintf(name, PORT_SIGNAL_SIZE, "SIGRTMIN+%d", number - SIGRTMIN);
+	else
+		snprintf(name, PORT_SIGNAL_SIZE, "signal %d", number);
 }
 
 void port_exit(int status)

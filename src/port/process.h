@@ -84,8 +84,9 @@ bool port_reap(struct port_end *end);
 /* The zombie of this process, if it is a child's and has ended, is gone. */
 void port_reap_one(int process);
 
-/* "SIGSEGV"; NULL for one without a name. */
-const char *port_signal_name(int number);
+/* "SIGSEGV", "SIGRTMIN+3"; "signal 99" for one without a name. */
+#define PORT_SIGNAL_SIZE 24
+void port_name_signal(int number, char name[PORT_SIGNAL_SIZE]);
 
 /* Ends this process: nothing that was registered for exit runs. */
 _Noreturn void port_exit(int status);

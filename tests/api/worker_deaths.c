@@ -79,6 +79,18 @@ static void an_abort_costs_one_item(void **state)
 	assert_harm_is_contained(harm_by_abort, "killed by SIGABRT", 0);
 }
 
+static void harm_by_a_real_time_signal(databuffer_batch *batch)
+{
+	(void)batch;
+	raise(SIGRTMIN + 3);
+}
+
+static void a_real_time_signal_costs_one_item(void **state)
+{
+	(void)state;
+	assert_harm_is_contained(harm_by_a_real_time_signal, "killed by SIGRTMIN+3", 0);
+}
+
 static void harm_by_exit(databuffer_batch *batch)
 {
 	(void)batch;
@@ -576,6 +588,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_null_dereference_costs_one_item),
 		cmocka_unit_test(an_abort_costs_one_item),
+		cmocka_unit_test(a_real_time_signal_costs_one_item),
 		cmocka_unit_test(an_exit_costs_one_item),
 		cmocka_unit_test(an_exit_with_status_0_is_no_success),
 		cmocka_unit_test(a_stack_that_overflows_costs_one_item),

@@ -2,6 +2,7 @@
 /* The port's processes: every way in which one must end, and what it is bound to. */
 #include "port/process.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -66,9 +67,39 @@ static void a_child_tells_how_it_ended(void **state)
 	}
 	end = reap();
 	assert_true(end.by_signal);
-	assert_string_equal(port_signal_name(end.number), "SIGSEGV");
-	assert_null(port_signal_name(SIGRTMIN + 3));
-	assert_null(port_signal_name(0));
+	assert_int_equal(end.number, SIGSEGV);
+}
+
+static void assert_name(int number, const char *expected)
+{
+	char name[PORT_SIGNAL_SIZE];
+	port_name_signal(number, name);
+	assert_string_equal(name, expected);
+}
+
+static void every_signal_that_ends_a_process_has_its_name(void **state)
+{
+	(void)state;
+	assert_name(SIGSEGV, "SIGSEGV");
+	assert_name(SIGRTMIN, "SIGRTMIN");
+	assert_name(SIGRTMIN + 3, "SIGRTMIN+3");
+	assert_name(0, "signal 0");
+	assert_name(INT_MAX, "signal 2147483647");
+	for (int number = 1; number <= SIGRTMAX; number++) {
+		bool stops = number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+		if (stops)
+			continue;
+		if (port_fork() == 0) {
+			signal(number, SIG_DFL);
+			raise(number);
+			port_exit(0);
+		}
+		struct port_end end = reap();
+		char name[PORT_SIGNAL_SIZE];
+		port_name_signal(end.number, name);
+		if (end.by_signal && strncmp(name, "SIG", 3) != 0)
+			fail_msg("signal %d has no name", end.number);
+	}
 }
 
 static void a_process_is_killed_by_its_descriptor_though_it_has_stopped(void **state)
@@ -296,6 +327,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_board, drop_board)
 	const struct CMUnitTest tests[] = {
 		TEST(a_child_tells_how_it_ended),
+		TEST(every_signal_that_ends_a_process_has_its_name),
 		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
 		TEST(a_watch_shows_that_a_child_has_ended),
 		TEST(a_watch_shows_the_ends_that_the_program_had_ignored),
