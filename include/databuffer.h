@@ -116,15 +116,19 @@
  *      handle_worker_start(meta)   in each worker, before its first batch: open
  *                                  connections here, once in a worker's life
  *      handle_flush(batch, meta)   in a worker, one call at a time
- *      handle_worker_stop(meta)    in each worker that is not killed, at its end
+ *      handle_worker_stop(meta)    in each worker that is not killed, at its end; a stop
+ *                                  whose time is up kills those that are left
  *      handle_dead, handle_left, handle_log, handlers of events
  *                                  in the program, as ever
  *
  * A handler there may rely on its items, which it can read and not write; on its
  * own memory from one batch to the next, until its worker ends; and on its result
- * being known once it has returned. What it prints to stdout is written then; any
+ * being known once it has returned. It needs none of the descriptors that it has
+ * inherited, and may close them all. What it prints to stdout is written then; any
  * other stream it has to flush before. What it writes to standard error passes
- * through a fork server that lets 64 KiB through at once and 16 KiB a second.
+ * through a fork server that lets 64 KiB through at once and 16 KiB a second. Beyond
+ * worker_memory_limit it is given no more memory of its own; what it maps as shared,
+ * or of files without writing, does not count.
  * Calls on the program's buffers answer DATABUFFER_ENOTSUP there. To give something
  * back there is databuffer_batch_set_result_bytes; a pointer means nothing elsewhere,
  * so `value` of databuffer_sync_flush is NULL.
@@ -281,7 +285,8 @@ enum {
  * and another goes on; inside databuffer_work it is the program's thread that
  * ends, once the buffer is in order, while an exception stops there and the
  * thread goes on. The same holds for handle_dead, whose item then has been told.
- * All other handlers have to return. */
+ * All other handlers have to return. In a worker process there is no thread to go on:
+ * either ends the process, and counts as its death. */
 typedef int databuffer_flush_fn(databuffer_batch *batch, void *meta);
 
 /* The next item in order, walking once from the first to the last: 1, or 0 at
