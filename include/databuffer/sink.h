@@ -170,13 +170,16 @@ typedef struct databuffer_sink {
 	 * DATABUFFER_TOO_LARGE: more than the target takes at once; nothing was
 	 * written; it comes again in halves, and what follows in no larger pieces.
 	 *
+	 * A flush that throws an exception, or leaves its thread, has failed for now;
+	 * its state is closed, and another opened for the next.
+	 *
 	 * If only a part could be written and cannot be taken back, name nothing and
 	 * answer as transient: what is given again may then be written twice, which
 	 * the sink's documentation must say. */
 	int (*flush)(void *state, databuffer_batch *batch, databuffer_sentence *why);
 
 	/* Ends a state and frees it. On any thread, after the state's last flush has
-	 * returned. Not called for a state whose flush has not returned when the host
+	 * returned, or thrown. Not called for a state whose flush has not returned when the host
 	 * ends. May block. May be NULL. */
 	void (*close)(void *state);
 } databuffer_sink;

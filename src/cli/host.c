@@ -134,22 +134,57 @@ void host_failure(struct host *host, databuffer_sentence *why)
 
 /* --- Handlers --------------------------------------------------------------------- */
 
+/* A call of the sink's, from which it may also throw an exception of C++, or leave its
+ * thread: this file is compiled with -fexceptions, so that the call is ended all the
+ * same. */
+struct host_call {
+	struct host *host;
+	void *state; /* that it has */
+	bool has_state, returned;
+};
+
+static void host_end_call(struct host_call *call)
+{
+	struct host *host = call->host;
+	databuffer_sentence why;
+
+	if (!call->returned) {
+		databuffer_sentence_set(&why, 0, "the sink threw an exception, or left its thread");
+		host_tell(host, &why);
+		atomic_fetch_add(&host->account->retries, 1);
+		/* Nobody knows how it left that. */
+		if (call->has_state && host->sink->table->close)
+			host->sink->table->close(call->state);
+	}
+	atomic_fetch_sub(&host->running, 1);
+}
+
+static int host_call_sink(struct host_call *call, databuffer_batch *batch, databuffer_sentence *why)
+{
+	struct host *host = call->host;
+	int answer = host_take_state(host, &call->state, why);
+
+	call->has_state = answer == 0;
+	if (answer == 0)
+		answer = host->sink->table->flush(call->state, batch, why);
+	else if (answer > 0)
+		answer = DATABUFFER_RETRY;
+	call->returned = true;
+	if (call->has_state)
+		host_give_state(host, call->state);
+	return answer;
+}
+
 static int host_flush(databuffer_batch *batch, void *meta)
 {
+	__attribute__((cleanup(host_end_call))) struct host_call call = { .host = meta };
 	databuffer_sentence why = { "" };
 	struct host *host = meta;
 	int64_t start = clock_ns();
-	void *state = NULL;
 	int answer;
 
 	atomic_fetch_add(&host->running, 1);
-	answer = host_take_state(host, &state, &why);
-	if (answer == 0) {
-		answer = host->sink->table->flush(state, batch, &why);
-		host_give_state(host, state);
-	} else if (answer > 0) {
-		answer = DATABUFFER_RETRY;
-	}
+	answer = host_call_sink(&call, batch, &why);
 	atomic_fetch_add(&host->account->sink_ns, (uint64_t)(clock_ns() - start));
 
 	if (answer == 0) {
@@ -165,7 +200,6 @@ static int host_flush(databuffer_batch *batch, void *meta)
 		databuffer_batch_fail(batch, 0, why.text);
 	if (answer != DATABUFFER_REJECT && answer != DATABUFFER_TOO_LARGE)
 		host_tell(host, &why);
-	atomic_fetch_sub(&host->running, 1);
 	return answer;
 }
 
