@@ -723,10 +723,11 @@ DATABUFFER_API size_t databuffer_size(databuffer *buf);
  *
  * Held bytes are seen when an insert takes a lease or has used it up, and when a
  * batch is cut, flushed or given up; never by an insert that has a lease, which so
- * pays nothing. Below the high mark leases are kept so small that together they do
- * not reach beyond it: with one thread inserting the mark is seen by the very insert
- * that reaches it, with several to within what other threads have put into leases
- * that they have not used up. */
+ * pays nothing. Leases are kept so small that together they do not reach beyond the
+ * high mark: with one thread inserting the mark is seen by the very insert that
+ * reaches it, with several to within what other threads have put into leases that
+ * they have not used up. (With several partitions and items of different lengths it
+ * may be an insert later, by as much as one of them is longer than another.) */
 DATABUFFER_API int databuffer_pressure(databuffer *buf);
 
 typedef struct databuffer_partition_info {

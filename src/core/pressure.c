@@ -63,11 +63,17 @@ void pressure_limit(struct partition *partition)
 	struct databuffer *buf = partition->buffer;
 	if (!is_on(buf))
 		return;
-	uint64_t high = (uint64_t)buf->options.pressure_high;
+	uint64_t bound = (uint64_t)buf->options.pressure_high;
 	uint64_t promised = atomic_load_explicit(&buf->pressure.promised, memory_order_relaxed);
-	bool above = atomic_load_explicit(&buf->pressure.level, memory_order_relaxed) == 1;
-	uint64_t missing = high > promised ? high - promised : 0;
-	partition->headroom = above ? UINT64_MAX : missing / (2 * buf->partition_count);
+	/* Above, what is held may sink to the low mark under leases that are there, and
+	 * rise in them again: so not what is held counts, but they. */
+	if (atomic_load_explicit(&buf->pressure.level, memory_order_relaxed) == 1) {
+		uint64_t held = atomic_load_explicit(&buf->pressure.held, memory_order_relaxed);
+		bound -= (uint64_t)buf->options.pressure_low;
+		promised = promised > held ? promised - held : 0;
+	}
+	uint64_t missing = bound > promised ? bound - promised : 0;
+	partition->headroom = missing / (2 * buf->partition_count);
 }
 
 /* --- Telling ----------------------------------------------------------------------------------- */

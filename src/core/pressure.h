@@ -16,7 +16,9 @@
  * have put into their leases since is not seen. So that the sum does not pass the
  * high mark unseen, a lease below it promises only a share of the bytes that are
  * missing: leases shrink as the mark comes near, the last ones are of one item, and
- * the insert that reaches the mark has used its lease up and takes the lock.
+ * the insert that reaches the mark has used its lease up and takes the lock. Above
+ * it all leases together promise less than what lies between the marks, and so do
+ * not reach from the low one to the high one again.
  *
  * Whoever moves the sum moves `level`, and tells of it once it is out of the
  * library's way: no lock held, nothing of the call left to do. One thread tells at

@@ -159,6 +159,45 @@ static void it_is_told_once_however_often_the_mark_is_passed(void **state)
 	sink_free(sink);
 }
 
+static uint64_t key_of(databuffer *buf, unsigned partition)
+{
+	for (uint64_t key = 0, number = 0;; key++) {
+		size_t before = info_of(buf, partition).size;
+		CHECK(databuffer_insert_keyed(buf, key, &number, sizeof(number)) == 0);
+		if (info_of(buf, partition).size > before)
+			return key;
+	}
+}
+
+static void leases_taken_above_the_mark_do_not_reach_it_again(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = options_with_marks(sink, 7000, 8000);
+	o.partitions = 2;
+	o.max_size = 1200;
+	databuffer *buf = start_with_marks(&o);
+	uint64_t keys[] = { key_of(buf, 0), key_of(buf, 1) }, number = 0;
+	sink_close(sink);
+	/* Partition 0 has a full batch, which is more than the mark; then the thread leases in partition 1. */
+	while (info_of(buf, 0).size < 1200)
+		CHECK(databuffer_insert_keyed(buf, keys[0], &number, sizeof(number)) == 0);
+	WAIT_FOR(info_of(buf, 0).in_flight == 1);
+	assert_int_equal(heard(&ear.highs), 1);
+	while (info_of(buf, 1).size < 600)
+		CHECK(databuffer_insert_keyed(buf, keys[1], &number, sizeof(number)) == 0);
+	sink_open(sink);
+	WAIT_FOR(heard(&ear.lows) == 1);
+
+	while (stats_of(buf).held_bytes + sizeof(number) < 8000)
+		CHECK(databuffer_insert_keyed(buf, keys[1], &number, sizeof(number)) == 0);
+	assert_int_equal(heard(&ear.highs), 1);
+	CHECK(databuffer_insert_keyed(buf, keys[1], &number, sizeof(number)) == 0);
+	assert_int_equal(heard(&ear.highs), 2);
+	stop_clean(buf);
+	sink_free(sink);
+}
+
 static void what_is_committed_counts_and_what_is_reserved_does_not(void **state)
 {
 	(void)state;
@@ -453,6 +492,7 @@ int main(void)
 		cmocka_unit_test(the_insert_that_reaches_the_high_mark_tells_of_it),
 		cmocka_unit_test(items_of_any_length_reach_the_mark),
 		cmocka_unit_test(it_is_told_once_however_often_the_mark_is_passed),
+		cmocka_unit_test(leases_taken_above_the_mark_do_not_reach_it_again),
 		cmocka_unit_test(what_is_committed_counts_and_what_is_reserved_does_not),
 		cmocka_unit_test(a_batch_that_reaches_beyond_the_mark_at_once_is_told),
 		cmocka_unit_test(what_is_rejected_or_dropped_is_held_no_more),
