@@ -524,7 +524,7 @@ static inline databuffer_options databuffer_options_init(void)
 }
 
 /* Sets one option from text: "max_size", "1000". Numbers may carry a suffix
- * that fits their unit: k, M, G (1024 for bytes, 1000 for items), ms, s, m, h.
+ * that fits their unit: k, M, G (1024 for bytes, 1000 for items), ms, s, m, h, d.
  * "-" and "_" in names are the same. A `name` set this way is kept by the
  * library for as long as the process lives. DATABUFFER_ENOENT for an unknown
  * name, DATABUFFER_EINVAL for a value that is malformed or out of range; then
@@ -552,6 +552,11 @@ typedef struct databuffer_option {
 
 /* Row i of the table, NULL beyond the last. */
 DATABUFFER_API const databuffer_option *databuffer_options_at(size_t i);
+
+/* Reads a value as databuffer_options_set does, by any row that is not a text, also
+ * one of the program's own, for what it has beside the library's options. 0, or
+ * DATABUFFER_EINVAL if it is malformed or out of range; then *value is as it was. */
+DATABUFFER_API int databuffer_option_parse(const databuffer_option *option, const char *text, int64_t *value);
 
 /* --- Start and stop --------------------------------------------------------- */
 

@@ -92,7 +92,7 @@ static const struct argp_option word_options[] = {
 
 static const char arguments_doc[] =
 	"Reads records from files, or standard input, and flushes them in batches to a sink.\v"
-	"A number may have a suffix that fits its unit: k, M, G for items and bytes; ms, s, m, h for times.\n\n"
+	"A number may have a suffix that fits its unit: k, M, G for items and bytes; ms, s, m, h, d for times.\n\n"
 	"Exit status: 0 if every record was flushed or written to the file of --rejects; 1 if not, or if "
 	"something failed; 2 if the command line is wrong.";
 

@@ -12,8 +12,9 @@
 
 #include <databuffer.h>
 
-/* Reads a value by its row. On failure returns -1 and writes what would be
- * right, as the end of a sentence: "must be 1 to 1024, not 0". */
+/* Reads a value by its row; of a text, only looks at its length. On failure returns
+ * -1 and writes what would be right, as the end of a sentence: "must be 1 to 1024,
+ * not 0". */
 int option_parse(const databuffer_option *row, const char *text, int64_t *value, char *wrong, size_t size);
 
 /* What a value may be: "1 to 1024 items". */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* options_text.c: databuffer_options_set: names, numbers with suffixes, words. */
+/* options_text.c: databuffer_options_set and databuffer_option_parse: names, numbers
+ * with suffixes, words. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -161,6 +162,17 @@ static bool options_parse(const databuffer_option *option, struct options_span s
 		return options_parse_number(option, span, value) && *value >= option->min &&
 		       *value <= option->max;
 	}
+}
+
+int databuffer_option_parse(const databuffer_option *option, const char *text, int64_t *value)
+{
+	int64_t parsed;
+
+	if (!option || !text || !value || option->type == DATABUFFER_OPTION_TEXT ||
+	    !options_parse(option, options_trim((struct options_span){ text, strlen(text) }), &parsed))
+		return DATABUFFER_EINVAL;
+	*value = parsed;
+	return 0;
 }
 
 /* --- Texts ------------------------------------------------------------------------ */

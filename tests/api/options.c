@@ -593,6 +593,32 @@ static void a_number_may_carry_a_suffix_of_its_unit(void **state)
 	does_not_set("max_bytes", "-1k");
 }
 
+static void a_row_of_the_programs_own_is_read_like_an_option(void **state)
+{
+	(void)state;
+	databuffer_option pause = { .name = "pause", .type = DATABUFFER_OPTION_NUMBER, .unit = "ms", .min = 10, .max = 60000 };
+	databuffer_option colour = { .name = "colour", .type = DATABUFFER_OPTION_CHOICE, .choices = "red|green" };
+	databuffer_option loud = { .name = "loud", .type = DATABUFFER_OPTION_FLAG, .max = 1 };
+	databuffer_option title = { .name = "title", .type = DATABUFFER_OPTION_TEXT, .max = 9 };
+	int64_t value = 7;
+	assert_int_equal(databuffer_option_parse(&pause, "9", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&pause, "2m", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&pause, "2k", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&colour, "blue", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&loud, "2", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&title, "text", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(NULL, "9", &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&pause, NULL, &value), DATABUFFER_EINVAL);
+	assert_int_equal(databuffer_option_parse(&pause, "10", NULL), DATABUFFER_EINVAL);
+	assert_int_equal(value, 7);
+	assert_int_equal(databuffer_option_parse(&pause, " 1 m", &value), 0);
+	assert_int_equal(value, 60000);
+	assert_int_equal(databuffer_option_parse(&colour, "green", &value), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(databuffer_option_parse(&loud, "off", &value), 0);
+	assert_int_equal(value, 0);
+}
+
 static void what_is_no_number_is_refused(void **state)
 {
 	(void)state;
@@ -809,6 +835,7 @@ int main(void)
 		cmocka_unit_test(a_size_that_no_struct_has_is_refused),
 		cmocka_unit_test(each_option_is_set_from_text_within_its_range_and_no_further),
 		cmocka_unit_test(a_number_may_carry_a_suffix_of_its_unit),
+		cmocka_unit_test(a_row_of_the_programs_own_is_read_like_an_option),
 		cmocka_unit_test(what_is_no_number_is_refused),
 		cmocka_unit_test(a_dash_and_an_underscore_are_the_same_in_a_name),
 		cmocka_unit_test(an_unknown_name_is_told_so),
