@@ -70,8 +70,8 @@
  *          is a help in finding a mistake and nothing to rely on.
  *
  *      From a handler of the same buffer: insert* (it may time out: the handler
- *      holds up the very flush it waits for), flush, size, info, stats, check, pressure,
- *      dump; from a worker process none of these.
+ *      holds up the very flush it waits for), flush, size, info, stats, check,
+ *      pressure, dump; from a worker process none of these.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing, and so not databuffer_insert_timed with 0
@@ -264,20 +264,20 @@ enum {
 };
 
 /* Writes a batch. Runs on a flusher thread (DATABUFFER_THREADS), inside
- * databuffer_work (DATABUFFER_MANUAL) or in a worker process (DATABUFFER_PROCESSES);
- * for one partition at most
- * `max_in_flight` at a time, for several partitions side by side. `meta` is
- * `flush_meta`. Batch and items are valid until it returns.
+ * databuffer_work (DATABUFFER_MANUAL) or in a worker process
+ * (DATABUFFER_PROCESSES); for one partition at most `max_in_flight` at a time, for
+ * several partitions side by side. `meta` is `flush_meta`. Batch and items are
+ * valid until it returns.
  *
- * In a process it is killed when it has not returned within `flush_timeout`, and that
- * is that. Elsewhere it is late then: the batch is
- * cancelled (databuffer_batch_cancelled), the attempt counts as failed with
- * DATABUFFER_ETIMEDOUT, and the partition goes on with other memory. Its
- * answer still counts when it comes: 0 and the items are flushed; a failure,
- * and only then the batch is tried again. So one batch never runs twice at
- * once. If the buffer has stopped in the meantime its items are left over
- * already, and the answer is ignored: such a handler may have written items
- * that handle_left was given as well.
+ * In a process it is killed when it has not returned within `flush_timeout`, and
+ * that is that. Elsewhere it is late then: the batch is cancelled
+ * (databuffer_batch_cancelled), the attempt counts as failed with
+ * DATABUFFER_ETIMEDOUT, and the partition goes on with other memory. Its answer
+ * still counts when it comes: 0 and the items are flushed; a failure, and only
+ * then the batch is tried again. So one batch never runs twice at once. If the
+ * buffer has stopped in the meantime its items are left over already, and the
+ * answer is ignored: such a handler may have written items that handle_left was
+ * given as well.
  *
  * One that does not return but leaves its thread (pthread_exit, cancellation) or
  * throws an exception through, of C++ or another language, has failed for now,
@@ -363,9 +363,9 @@ DATABUFFER_API int databuffer_batch_cancelled(const databuffer_batch *batch);
 /* What databuffer_sync_flush returns as `value` for this partition. A pointer means
  * nothing in another process: said in a worker, it is forgotten. */
 DATABUFFER_API void databuffer_batch_set_result(databuffer_batch *batch, void *value);
-/* What it returns as `bytes`, from wherever the handler runs: a copy of up to DATABUFFER_RESULT_MAX bytes. Said
- * again, the last counts; len 0 takes it back. 0, DATABUFFER_EINVAL for more bytes
- * or NULL, or DATABUFFER_ENOMEM. */
+/* What it returns as `bytes`, from wherever the handler runs: a copy of up to
+ * DATABUFFER_RESULT_MAX bytes. Said again, the last counts; len 0 takes it back. 0,
+ * DATABUFFER_EINVAL for more bytes or NULL, or DATABUFFER_ENOMEM. */
 #define DATABUFFER_RESULT_MAX 4096
 DATABUFFER_API int databuffer_batch_set_result_bytes(databuffer_batch *batch, const void *data, size_t len);
 /* Names an item that the sink will never take, with a sentence (copied, cut at
