@@ -132,6 +132,9 @@ typedef segment_t {
 	byte pins;
 	byte index[SLOTS];
 	byte head[PLACES], tail[PLACES]; /* the two halves of an item's bytes */
+#ifdef BREAK_SETTLE_RELAXED
+	byte early_head[PLACES], early_tail[PLACES];
+#endif
 };
 
 /* struct lane, of producer p in the one partition. */
@@ -265,6 +268,26 @@ inline barrier()
 #endif
 }
 
+#ifdef BREAK_SETTLE_RELAXED
+/* Whose load of `committed` lets later ones pass may have read the bytes before it. */
+inline read_early(s)
+{
+	d_step {
+		k = 0;
+		do
+		:: k < PLACES -> seg[s].early_head[k] = seg[s].head[k]; seg[s].early_tail[k] = seg[s].tail[k]; k++
+		:: else -> break
+		od;
+		k = 0
+	}
+}
+#define head_read(s, at) seg[s].early_head[at]
+#define tail_read(s, at) seg[s].early_tail[at]
+#else
+#define head_read(s, at) seg[s].head[at]
+#define tail_read(s, at) seg[s].tail[at]
+#endif
+
 /* Step c. */
 inline settle(p)
 {
@@ -277,6 +300,9 @@ inline settle(p)
 		/* @ lane.c lane_settle: uint32_t claimed = atomic_load_explicit(&lane->claimed,
 		 * memory_order_seq_cst) */
 		:: claimed_ = lane[p].claimed;
+#ifdef BREAK_SETTLE_RELAXED
+			read_early(open);
+#endif
 			if
 			/* @ lane.c lane_settle: uint32_t committed = atomic_load_explicit(&lane->committed,
 			 * memory_order_acquire) */
@@ -1041,9 +1067,9 @@ inline read_item(s, told)
 	HOLDS(none_half_written, at < PLACES);
 	if
 	:: at < PLACES ->
-		value = seg[s].head[at];
+		value = head_read(s, at);
 		atomic {
-			HOLDS(none_half_written, value != JUNK && value == seg[s].tail[at]);
+			HOLDS(none_half_written, value != JUNK && value == tail_read(s, at));
 			HOLDS(none_half_written, told == MIXED || value == JUNK ||
 				told == len_of(producer_of(value), number_of(value)))
 		}
