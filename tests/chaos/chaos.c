@@ -343,7 +343,7 @@ int main(int argc, char **argv)
 	unsigned open = descriptors();
 	while (total.lives == 0 || now_ms() < begin_ms + ms)
 		live(300 + (int64_t)dice_below(&seed, 1500), &seed);
-	CHECK(descriptors() == open);
+	WAIT_FOR(descriptors() == open); /* a stop that had no time leaves them to a thread that is about to end */
 	const struct deeds *deeds = &total.deeds;
 	printf("%" PRIu64 " lives in %" PRId64 " s; killed: %" PRIu64 " workers, %" PRIu64 " fork servers, %" PRIu64
 	       " spares, of which %" PRIu64 " were only stopped\n", total.lives, (now_ms() - begin_ms) / 1000,
