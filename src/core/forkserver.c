@@ -88,11 +88,12 @@ bool forkserver_start(struct forkserver *server, struct databuffer *buf)
 	if (pid > 0)
 		server->process = port_process_open(pid);
 	server->pid = pid;
-	if (server->process < 0) {
-		forget(server); /* whoever was born ends with its pipe */
-		return false;
-	}
-	return true;
+	if (server->process >= 0)
+		return true;
+	forget(server);
+	if (pid > 0)
+		port_end_child(pid); /* nobody would wait for it */
+	return false;
 }
 
 /* Waits for its end, but not for ever; a zombie, if it was our child, waits for us. */

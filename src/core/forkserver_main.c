@@ -137,12 +137,14 @@ static void fork_worker(struct forkserver_self *self, uint32_t number)
 		worker_main(&birth);
 	}
 	int process = pid > 0 ? port_process_open(pid) : -1;
-	if (pid > 0)
+	if (process >= 0) {
 		self->workers[number] = (struct child){ .pid = pid };
-	if (process >= 0)
 		say(self, FORKSERVER_BORN, number, pid, (int[]){ process, -1 });
-	else
+	} else {
+		if (pid > 0)
+			port_end_child(pid); /* nobody could give it a batch, or kill it */
 		say(self, FORKSERVER_FAILED, number, pid, NULL);
+	}
 	port_close(&process);
 }
 

@@ -2,6 +2,7 @@
 /* Processes on Linux: fork(2), pidfd_open(2), prctl(2), signalfd(2), waitid(2). */
 #include "port/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -188,6 +189,14 @@ void port_reap_one(int process)
 {
 	siginfo_t info;
 	waitid((idtype_t)P_PIDFD, (id_t)process, &info, WEXITED | WNOHANG);
+}
+
+void port_end_child(int pid)
+{
+	siginfo_t info;
+	kill(pid, SIGKILL);
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED) != 0 && errno == EINTR)
+		;
 }
 
 void port_name_signal(int number, char name[PORT_SIGNAL_SIZE])

@@ -83,6 +83,8 @@ void port_nudge(int pid);
 bool port_reap(struct port_end *end);
 /* The zombie of this process, if it is a child's and has ended, is gone. */
 void port_reap_one(int process);
+/* Kills a child that has no descriptor, and waits for its end; no zombie remains. */
+void port_end_child(int pid);
 
 /* "SIGSEGV", "SIGRTMIN+3"; "signal 99" for one without a name. */
 #define PORT_SIGNAL_SIZE 24

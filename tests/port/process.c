@@ -140,6 +140,20 @@ static void assert_a_watch_shows_the_end_of_a_child(void)
 	port_restore_signals(&before);
 }
 
+static void a_child_without_a_descriptor_is_ended_and_leaves_no_zombie(void **state)
+{
+	(void)state;
+	struct port_end end;
+	int child = port_fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	assert_true(child > 0);
+	port_end_child(child);
+	assert_int_equal(kill(child, 0), -1);
+	assert_false(port_reap(&end));
+}
+
 static void a_watch_shows_that_a_child_has_ended(void **state)
 {
 	(void)state;
@@ -330,6 +344,7 @@ int main(void)
 		TEST(a_child_tells_how_it_ended),
 		TEST(every_signal_that_ends_a_process_has_its_name),
 		TEST(a_process_is_killed_by_its_descriptor_though_it_has_stopped),
+		TEST(a_child_without_a_descriptor_is_ended_and_leaves_no_zombie),
 		TEST(a_watch_shows_that_a_child_has_ended),
 		TEST(a_watch_shows_the_ends_that_the_program_had_ignored),
 		TEST(a_watch_can_be_nudged),
