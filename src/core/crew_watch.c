@@ -277,13 +277,26 @@ static void bury_orphan(struct crew *crew, struct worker *worker)
 struct round {
 	int64_t until_ns; /* when to look again */
 	unsigned alive;
-	bool stuck;       /* the fork server does not fork */
+	bool stuck;       /* the fork server does not fork, or tells of no ends */
 };
 
 static void look_sooner(struct round *round, int64_t at_ns)
 {
 	if (at_ns < round->until_ns)
 		round->until_ns = at_ns;
+}
+
+/* It is killed; and if it has ended for long, and the fork server has not said so,
+ * that says nothing any more. */
+static void lose_patience(struct worker *worker, struct round *round, int64_t now_ns)
+{
+	if (worker->process < 0 || (worker->condemned && port_process_has_ended(worker->process))) {
+		round->stuck = true;
+		return;
+	}
+	worker->condemned = true;
+	worker->patience_ns = now_ns + FORK_NS;
+	port_process_kill(worker->process);
 }
 
 static void look_after(struct crew *crew, struct worker *worker, struct round *round, int64_t now_ns)
@@ -297,13 +310,8 @@ static void look_after(struct crew *crew, struct worker *worker, struct round *r
 	if (worker->orphaned)
 		look_sooner(round, now_ns + ORPHAN_NS);
 	if (worker->state == WORKER_STARTING || worker->state == WORKER_LEAVING) {
-		bool late = worker->patience_ns <= now_ns;
-		if (late && worker->process >= 0) {
-			worker->condemned = true;
-			worker->patience_ns = PORT_NEVER;
-			port_process_kill(worker->process);
-		}
-		round->stuck = round->stuck || (late && worker->process < 0);
+		if (worker->patience_ns <= now_ns)
+			lose_patience(worker, round, now_ns);
 		look_sooner(round, worker->patience_ns);
 	}
 	if (worker->state == WORKER_STARTING && worker->process >= 0)
@@ -403,7 +411,7 @@ static void watch_main(void *arg)
 		if (is_over(crew, &round))
 			break;
 		if (round.stuck)
-			lose_server(&watch, "does not fork any more");
+			lose_server(&watch, "does not answer any more");
 		else
 			watch_until(&watch, round.until_ns);
 		tell_backoff(&watch);

@@ -300,6 +300,31 @@ static void a_program_may_wait_for_any_child(void **state)
 	sigaction(SIGCHLD, &before, NULL);
 }
 
+/* It has made way for another, and nobody tells that it has ended. */
+static void a_worker_that_leaves_a_fork_server_that_is_stopped_is_made_good(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.flusher_count = 1;
+	o.worker_max_flushes = 1;
+	o.flush_timeout = 1000;
+	databuffer *buf = start(&o);
+	int pid = the_fork_server(buf, 0);
+	ledger->closed = true;
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	WAIT_FOR(ledger->calls == 1);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	ledger->closed = false;
+	insert_numbers(buf, 1, 2001);
+	flush_all(buf); /* within a second, and 5 until the fork server is given up */
+	assert_int_not_equal(info_of(buf, 0).fork_server_pid, pid);
+	stop_clean(buf);
+	assert_flushed_but(2001, NO_POISON);
+	sink_free(sink);
+}
+
 /* --- Too many deaths ---------------------------------------------------------------------------------------- */
 
 static int die(void *meta)
@@ -602,6 +627,7 @@ int main(void)
 		TEST(a_program_may_ignore_its_children),
 		TEST(a_program_may_want_no_zombies),
 		TEST(a_program_may_wait_for_any_child),
+		TEST(a_worker_that_leaves_a_fork_server_that_is_stopped_is_made_good),
 		TEST(workers_that_die_too_often_are_held_back),
 		TEST(what_waits_for_a_worker_can_be_given_up),
 		TEST(threads_take_over_if_told_to),
