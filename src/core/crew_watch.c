@@ -89,7 +89,7 @@ static void tell_backoff(struct watch *watch)
 /* It is ready when it says so and is known by its descriptor, whichever comes last. */
 static struct partition *welcome_if_ready(struct crew *crew, struct worker *worker)
 {
-	bool ready = worker->state == WORKER_STARTING && worker->process >= 0 &&
+	bool ready = worker->state == WORKER_STARTING && worker->process >= 0 && !worker->condemned &&
 	             mailbox_state(crew_mailbox(crew, worker->number)) == MAILBOX_IDLE;
 	return ready ? crew_welcome(crew, worker) : NULL;
 }
