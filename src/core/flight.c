@@ -256,11 +256,10 @@ unsigned partition_land(struct partition *partition, struct segment *segment, co
  * does not let it die the partition has to go on without it. */
 #define KILL_MS 5000
 
-static int64_t late_at(const struct partition *partition, const struct databuffer_batch *batch)
+static int64_t late_at(const struct segment *segment)
 {
-	if (partition->options->flusher != DATABUFFER_PROCESSES)
-		return batch->deadline_ns;
-	return port_deadline_ns(batch->deadline_ns, batch->deadline_ns == PORT_NEVER ? 0 : KILL_MS);
+	int64_t deadline = segment->batch.deadline_ns;
+	return segment->in_worker && deadline != PORT_NEVER ? port_deadline_ns(deadline, KILL_MS) : deadline;
 }
 
 unsigned partition_tick(struct partition *partition, int64_t now_ns)
@@ -274,7 +273,7 @@ unsigned partition_tick(struct partition *partition, int64_t now_ns)
 	{
 		struct segment *segment = SEGMENT_OF(node);
 		struct databuffer_batch *batch = &segment->batch;
-		if (segment->late || late_at(partition, batch) > now_ns || partition->news.count + 3 > NEWS_ROOM)
+		if (segment->late || late_at(segment) > now_ns || partition->news.count + 3 > NEWS_ROOM)
 			continue;
 		gate_answer(partition, segment, DATABUFFER_ETIMEDOUT, now_ns);
 		gate_back_off(partition, batch, now_ns);
@@ -302,7 +301,7 @@ int64_t partition_deadline(const struct partition *partition)
 		return INT64_MIN;
 	LIST_FOREACH(node, &partition->flying)
 		if (!SEGMENT_OF(node)->late)
-			deadline = earlier(deadline, late_at(partition, &SEGMENT_OF(node)->batch));
+			deadline = earlier(deadline, late_at(SEGMENT_OF(node)));
 	if (partition->submitted || partition->waits)
 		return deadline;
 	if (!list_is_empty(&partition->queue))

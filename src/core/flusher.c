@@ -253,6 +253,7 @@ static struct partition *serve(struct partition *partition, bool sent, unsigned 
 		if (crew && !worker)
 			break;
 		struct segment *segment = partition_take(partition, now);
+		segment->in_worker = worker && !worker->here;
 		/* More than one flight: another thread may take the next. */
 		news_unlock(partition, partition_is_ready(partition, now) ? TODO_FLUSH | todo : todo & ~TODO_FLUSH);
 		pressure_tell(partition->buffer);

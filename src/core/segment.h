@@ -88,6 +88,7 @@ struct segment {
 	/* Sealed: its partition's bookkeeping (partition.h). */
 	bool sealed;
 	bool flying;            /* with its handler, or on the way */
+	bool in_worker;         /* in a process, that is killed at the deadline */
 	bool late;              /* its handler is past the deadline */
 	bool stuck;             /* late, and its partition goes on without it */
 	bool abandoned;         /* late over a stop: its items are left over, its answer is ignored */

@@ -434,6 +434,35 @@ static void threads_take_over_if_told_to(void **state)
 	sink_free(sink);
 }
 
+static int flush_until_cancelled(databuffer_batch *batch, void *meta)
+{
+	(void)meta;
+	for (; !databuffer_batch_cancelled(batch); ledger->calls++)
+		pause_ms(1);
+	return 0;
+}
+
+/* There is nobody to kill, so it is late then, and not when a kill would have had its time. */
+static void a_late_handler_on_a_thread_that_took_over_is_late_at_its_deadline(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_flush = flush_until_cancelled;
+	o.flush_timeout = 100;
+	o.max_restarts = 0;
+	o.retry_min = o.retry_max = 60000;
+	o.worker_fallback = DATABUFFER_FALLBACK_THREADS;
+	databuffer *buf = start(&o);
+	kill_fork_servers(buf, 1);
+	insert_number(buf, 0);
+	databuffer_flush(buf);
+	WAIT_FOR(stats_of(buf).flushed == 1);
+	assert_in_range(ledger->calls, 1, 2500); /* pauses; a kill would have had 5 seconds */
+	stop_clean(buf);
+	sink_free(sink);
+}
+
 static void nobody_takes_over_if_not_told_to(void **state)
 {
 	(void)state;
@@ -631,6 +660,7 @@ int main(void)
 		TEST(workers_that_die_too_often_are_held_back),
 		TEST(what_waits_for_a_worker_can_be_given_up),
 		TEST(threads_take_over_if_told_to),
+		TEST(a_late_handler_on_a_thread_that_took_over_is_late_at_its_deadline),
 		TEST(nobody_takes_over_if_not_told_to),
 		TEST(everybody_ends_when_the_application_is_killed),
 		TEST(everybody_ends_with_it_though_they_have_stopped),
