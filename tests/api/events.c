@@ -419,14 +419,16 @@ static void a_late_handler_is_an_exception_before_its_end(void **state)
 	sink_open(sink);
 	stop_clean(buf);
 	stop_listening();
-	unsigned seen[3] = { 0 }; /* start, exception, stop: one after the other in each partition */
-	static const databuffer_event_kind kinds[] = { DATABUFFER_FLUSH_START, DATABUFFER_FLUSH_EXCEPTION,
-		                                       DATABUFFER_FLUSH_STOP };
+	/* In each partition a start and an exception, and then a stop. The first two come from two threads: that of
+	 * the handler may be slow to tell that it begins. */
+	unsigned seen[3] = { 0 };
 	assert_int_equal(ear.count, 9);
 	for (size_t i = 0; i < 9; i++) {
 		databuffer_event *event = &ear.events[i];
 		assert_true(event->partition < 3);
-		assert_int_equal(event->kind, kinds[seen[event->partition]++]);
+		assert_int_equal(event->kind == DATABUFFER_FLUSH_STOP, i >= 6);
+		assert_int_equal(seen[event->partition] & event->kind, 0);
+		seen[event->partition] |= event->kind;
 		assert_int_equal(event->size, 2);
 		bool late = event->kind == DATABUFFER_FLUSH_EXCEPTION;
 		assert_int_equal(event->status, late ? DATABUFFER_ETIMEDOUT : 0);

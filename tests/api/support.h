@@ -365,12 +365,13 @@ static inline void sink_log(databuffer_log_level level, const char *line, void *
 	pthread_mutex_unlock(&sink->lock);
 }
 
-/* One partition, flushed by time never, and the sink's handlers. */
+/* One partition, flushed by time never, and the sink's handlers; inserts wait for room as conditions do. */
 static inline databuffer_options sink_options(struct sink *sink)
 {
 	databuffer_options options = databuffer_options_init();
 	options.flush_interval = 0;
 	options.flush_jitter = 0;
+	options.timeout = PATIENCE_MS;
 	options.handle_flush = sink_flush;
 	options.handle_dead = sink_dead;
 	options.handle_drop = sink_drop;
