@@ -6,7 +6,7 @@
 { echo n,word; seq 1000000 | sed 's/$/,word/; 0~100s/$/,more/'; } >input.csv
 slow_table="CREATE TABLE records(n INTEGER CHECK (n % 100 <> 7), word);
 	CREATE TRIGGER slow AFTER INSERT ON records BEGIN SELECT count(*) FROM (WITH RECURSIVE counted(i) AS
-		(SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 60) SELECT i FROM counted); END"
+		(SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 400) SELECT i FROM counted); END"
 
 has_rows() {
 	[ "$(sql a.db 'SELECT count(*) FROM records')" -ge "$1" ]
