@@ -137,7 +137,8 @@
  * known, has the batch written again; databuffer_batch_id is the same.
  *
  * All these processes end with the buffer, and with the program, however it ends.
- * They are children of the program's: a wait(2) for any child may see one end.
+ * They are children of the program's: a wait(2) for any child may see one end, and who
+ * waits until no child is left waits for the buffer's stop, too.
  *
  * UNITS
  *
@@ -413,7 +414,8 @@ typedef enum databuffer_fallback {
 } databuffer_fallback;
 
 /* Runs in a worker process before its first batch, or after its last. A start that
- * answers anything but 0 has failed: the worker ends, and counts as having died. */
+ * answers anything but 0 has failed: the worker ends, and counts as having died. Each
+ * may take as long as a flush, `flush_timeout`, or a minute if that is 0. */
 typedef int databuffer_worker_start_fn(void *meta);
 typedef void databuffer_worker_stop_fn(void *meta);
 
