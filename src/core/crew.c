@@ -132,6 +132,14 @@ int crew_start(struct crew *crew, const databuffer_options *given)
 	return watched ? 0 : DATABUFFER_EAGAIN;
 }
 
+/* The watch sees to the rest. */
+static void abandon(struct crew *crew)
+{
+	pthread_mutex_lock(&crew->lock);
+	crew->abandoned = true;
+	pthread_mutex_unlock(&crew->lock);
+}
+
 void crew_stop(struct crew *crew, int64_t deadline_ns)
 {
 	if (!crew)
@@ -145,9 +153,12 @@ void crew_stop(struct crew *crew, int64_t deadline_ns)
 	pthread_mutex_unlock(&crew->lock);
 	if (!watched && crew->serving)
 		forkserver_stop(&crew->server);
-	while (watched && atomic_load_explicit(&crew->over, memory_order_acquire) == 0)
-		if (!port_wait(&crew->over, 0, deadline_ns))
-			return; /* the watch sees to the rest */
+	while (watched && atomic_load_explicit(&crew->over, memory_order_acquire) == 0) {
+		if (!port_wait(&crew->over, 0, deadline_ns)) {
+			abandon(crew);
+			return;
+		}
+	}
 }
 
 void crew_reset(struct crew *crew)
@@ -160,7 +171,7 @@ void crew_reset(struct crew *crew)
 		port_close(&crew->workers[i].process);
 	if (crew->processes) {
 		port_close(&crew->bell);
-		crew->serving = crew->watched = crew->stopping = false;
+		crew->serving = crew->watched = crew->stopping = crew->abandoned = false;
 		restarts_forget(&crew->restarts);
 		restarts_forget(&crew->server_restarts);
 		crew->restarts.total = 0;

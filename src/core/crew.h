@@ -84,6 +84,7 @@ struct crew {
 	bool fallen;        /* back to threads: there was no fork server to be had */
 	bool stopping;
 	int64_t stop_ns;    /* and when it must have ended */
+	bool abandoned;     /* it had not: no handler of the program's begins any more */
 	_Atomic uint32_t over; /* 1 once the watch has ended after that */
 };
 

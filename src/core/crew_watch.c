@@ -394,7 +394,10 @@ static void end_all(struct crew *crew)
 			port_wait(&crew->over, 0, port_now_ns() + ORPHAN_NS);
 	}
 	const databuffer_options *o = &crew->buf->options;
-	if (crew->fallen && o->handle_worker_stop)
+	pthread_mutex_lock(&crew->lock);
+	bool here = crew->fallen && !crew->abandoned;
+	pthread_mutex_unlock(&crew->lock);
+	if (here && o->handle_worker_stop)
 		o->handle_worker_stop(o->flush_meta);
 }
 

@@ -463,6 +463,44 @@ static void a_late_handler_on_a_thread_that_took_over_is_late_at_its_deadline(vo
 	sink_free(sink);
 }
 
+static _Atomic bool telling, told;
+
+/* Keeps the thread that tells of it, which is also the one that has the last word. */
+static void tell_slowly(databuffer_log_level level, const char *line, void *meta)
+{
+	(void)level;
+	(void)meta;
+	if (!strstr(line, "no fork server is to be had"))
+		return;
+	telling = true;
+	while (!told)
+		pause_ms(1);
+}
+
+static void where_threads_took_over_no_handler_begins_after_a_stop(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	o.handle_log = tell_slowly;
+	o.max_restarts = 0;
+	o.retry_min = o.retry_max = 60000;
+	o.worker_fallback = DATABUFFER_FALLBACK_THREADS;
+	databuffer *buf = start(&o);
+	insert_number(buf, 0);
+	flush_all(buf);
+	kill_fork_servers(buf, 1);
+	WAIT_FOR(telling);
+	insert_number(buf, 1);
+	flush_all(buf);
+	unsigned stops = ledger->stops;
+	assert_int_equal(databuffer_stop(buf, 0), 0);
+	told = true;
+	pause_ms(50); /* for it to begin */
+	assert_int_equal(ledger->stops, stops);
+	sink_free(sink);
+}
+
 static void nobody_takes_over_if_not_told_to(void **state)
 {
 	(void)state;
@@ -661,6 +699,7 @@ int main(void)
 		TEST(what_waits_for_a_worker_can_be_given_up),
 		TEST(threads_take_over_if_told_to),
 		TEST(a_late_handler_on_a_thread_that_took_over_is_late_at_its_deadline),
+		TEST(where_threads_took_over_no_handler_begins_after_a_stop),
 		TEST(nobody_takes_over_if_not_told_to),
 		TEST(everybody_ends_when_the_application_is_killed),
 		TEST(everybody_ends_with_it_though_they_have_stopped),
