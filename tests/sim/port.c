@@ -14,7 +14,6 @@
 
 static struct port_temper temper;
 static size_t mapped_bytes;
-static long allocations;
 static unsigned failures[WORLD_TASKS_MAX];
 
 void port_set_temper(const struct port_temper *wanted)
@@ -35,11 +34,6 @@ unsigned port_failures(const struct task *task)
 size_t port_mapped_bytes(void)
 {
 	return mapped_bytes;
-}
-
-long port_allocations(void)
-{
-	return allocations;
 }
 
 static bool fails(unsigned permille, const char *what)
@@ -266,46 +260,40 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);
 int __real_posix_memalign(void **out, size_t alignment, size_t size);
 char *__real_strdup(const char *text);
-void __real_free(void *memory);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
-void __wrap_free(void *memory);
 
 static bool no_memory(void)
 {
 	return fails(temper.memory_permille, "no memory");
 }
 
-static void *counted(void *memory)
+static void *given(void *memory)
 {
 	if (!memory)
 		world_fail("this machine gives no memory to the simulator");
-	allocations++;
 	return memory;
 }
 
 void *__wrap_malloc(size_t size)
 {
-	return no_memory() ? NULL : counted(__real_malloc(size));
+	return no_memory() ? NULL : given(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-	return no_memory() ? NULL : counted(__real_calloc(n, size));
+	return no_memory() ? NULL : given(__real_calloc(n, size));
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
 	if (no_memory())
 		return NULL;
-	void *memory = counted(__real_realloc(old, size));
-	if (old)
-		allocations--;
-	return memory;
+	return given(__real_realloc(old, size));
 }
 
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
@@ -313,18 +301,11 @@ int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
 	if (no_memory())
 		return ENOMEM;
 	int rc = __real_posix_memalign(out, alignment, size);
-	counted(rc == 0 ? *out : NULL);
+	given(rc == 0 ? *out : NULL);
 	return 0;
 }
 
 char *__wrap_strdup(const char *text)
 {
-	return no_memory() ? NULL : counted(__real_strdup(text));
-}
-
-void __wrap_free(void *memory)
-{
-	if (memory)
-		allocations--;
-	__real_free(memory);
+	return no_memory() ? NULL : given(__real_strdup(text));
 }

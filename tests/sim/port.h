@@ -30,8 +30,7 @@ unsigned port_failures(const struct task *task);
 /* Whether anybody holds a pthread_mutex_t. */
 bool port_is_locked(const void *mutex);
 
-/* What the library has and has not given back. */
+/* What the library has mapped and not given back. */
 size_t port_mapped_bytes(void);
-long port_allocations(void);
 
 #endif

@@ -367,11 +367,6 @@ const char *world_name(const struct task *task)
 	return task->name;
 }
 
-bool world_has_ended(const struct task *task)
-{
-	return task->ended;
-}
-
 bool world_is_asleep(const struct task *task)
 {
 	return task->asleep;

@@ -72,9 +72,6 @@ struct task *world_self(void);
 unsigned world_number(const struct task *task);
 const char *world_name(const struct task *task);
 
-/* Its last moments are over (a task is never forgotten). */
-bool world_has_ended(const struct task *task);
-
 /* Asleep by world_sleep_ns, or stalled: in the middle of something. */
 bool world_is_asleep(const struct task *task);
 
