@@ -4,11 +4,12 @@
  * a user's does.
  *
  * A `sink` is a set of handlers that keeps its own account of all it is given: each call of handle_flush, each item
- * in order, what went to handle_dead and handle_left, each line of the log. Its gate holds handlers up, and a
+ * in order, what went to handle_dead, handle_drop and handle_left, each line of the log. Its gate holds handlers up, and a
  * function of the test's gives its answers.
  *
  *      struct sink *sink = sink_new();
- *      databuffer *buf = start_with(&(databuffer_options){ ... }) ...
+ *      databuffer_options o = sink_options(sink);
+ *      databuffer *buf = start(&o);
  *      sink_close(sink);                  handlers now wait inside
  *      insert_numbers(buf, 0, 10);
  *      WAIT_FOR(sink_inside(sink) == 1);  a condition, never a guess of time
