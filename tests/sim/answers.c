@@ -68,6 +68,7 @@ static void flush_item(struct flight *flight, struct item *item)
 
 static void kill_item(struct flight *flight, struct item *item)
 {
+	flight->was_spent = item->spent;
 	oracle_move(item, ITEM_DYING);
 	flight->dying++;
 	flight->dying_bytes += item->len;
@@ -171,7 +172,7 @@ static void hold_again(struct flight *flight, struct item *item)
 	oracle_move(item, ITEM_HELD);
 	item->fails = flight->attempt;
 	item->failing_since_ns = flight->failing_since_ns ? flight->failing_since_ns : flight->answered_ns;
-	if (flight->spent)
+	if (flight->spent || flight->was_spent)
 		set_spent(flight);
 	begin_backoff(flight);
 }

@@ -63,6 +63,22 @@ bool oracle_is_held_up(const struct account *account)
 
 /* --- Other options ------------------------------------------------------------------- */
 
+/* What is being put in is cut by what a batch may be when its turn comes. */
+static void part_offers(const struct account *account)
+{
+	for (uint32_t i = 0; i < oracle_item_count; i++) {
+		const struct item *item = &oracle_items[i];
+		uint32_t first = item->group, n = item->group_size;
+		if (item->account != account->number || item->state != ITEM_OFFERED ||
+		    n <= (uint64_t)account->least.max_size)
+			continue;
+		for (uint32_t k = first; k < first + n; k++) {
+			oracle_items[k].group = k;
+			oracle_items[k].group_size = 1;
+		}
+	}
+}
+
 void oracle_widens(struct account *account, const databuffer_options *options)
 {
 	databuffer_options wanted = *options;
@@ -77,6 +93,7 @@ void oracle_widens(struct account *account, const databuffer_options *options)
 		*least = value < *least ? value : *least;
 	}
 	oracle_doubts(account);
+	part_offers(account);
 }
 
 void oracle_changes(struct account *account, const databuffer_options *options)

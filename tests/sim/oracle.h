@@ -261,6 +261,7 @@ struct flight {
 	bool booked;           /* the library has surely carried the answer out */
 	int answer;
 	bool spent;            /* it was the last attempt, perhaps */
+	bool was_spent;        /* and of an item that is to die another was */
 	int64_t answered_ns, failing_since_ns;
 	uint64_t answered_step;
 	unsigned failures;     /* of the system's on this task when it answered */

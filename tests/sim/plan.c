@@ -143,6 +143,12 @@ static int64_t time_ms(int64_t least)
 	return ms > least ? ms : least;
 }
 
+/* Ticks that do something would be all that there is in a long pause. */
+static int64_t least_interval_ms(const databuffer_options *o)
+{
+	return o->flush_empty ? 1 + plan.scale_ns / MS / 10 : 1;
+}
+
 databuffer_options plan_options(void)
 {
 	databuffer_options o = databuffer_options_init();
@@ -156,8 +162,7 @@ databuffer_options plan_options(void)
 	o.max_queued = world_permille(400) ? (int64_t)between(1, 3) : 0;
 	o.max_stuck = (int64_t)world_draw(3);
 	o.flush_empty = world_permille(100);
-	/* Ticks that do something would be all that there is in a long pause. */
-	o.flush_interval = world_permille(150) ? 0 : time_ms(o.flush_empty ? 1 + plan.scale_ns / MS / 10 : 1);
+	o.flush_interval = world_permille(150) ? 0 : time_ms(least_interval_ms(&o));
 	o.flush_jitter = world_permille(500) ? time_ms(0) : 0;
 	o.flush_timeout = world_permille(200) ? 0 : time_ms(1);
 	o.timeout = time_ms(0);
@@ -184,6 +189,8 @@ databuffer_options plan_change(const databuffer_options *options, bool wrongly)
 	for (size_t i = 0; options_row_at(i); i++)
 		if (options_row_at(i)->option.live && world_permille(500))
 			*options_number(&changed, options_row_at(i)) = *options_number(&fresh, options_row_at(i));
+	if (changed.flush_interval > 0 && changed.flush_interval < least_interval_ms(&changed))
+		changed.flush_interval = least_interval_ms(&changed);
 	if (changed.retry_max < changed.retry_min)
 		changed.retry_max = changed.retry_min;
 	if (wrongly && world_permille(500))

@@ -270,15 +270,16 @@ static void check_inserts(void)
 	}
 }
 
-/* Whether it may wait for items that came in at the same moment as it, and for
- * batches of nothing. */
+/* Whether it may wait for items that came in at the same moment as it, for those of a
+ * batch that was cut late and has come in parts, and for batches of nothing. */
 static bool may_wait(const struct call *call)
 {
 	if (call->sync_left > 0 || call->account->options.flush_empty || is_between(call->account))
 		return true;
 	for (uint32_t i = 0; i < oracle_item_count; i++) {
 		const struct item *item = &oracle_items[i];
-		if (item->account == call->account->number && item->offered_ns <= call->waits_ns &&
+		if (item->account == call->account->number &&
+		    (item->offered_ns <= call->waits_ns || item->presented) &&
 		    (item->state == ITEM_HELD || item->state == ITEM_DYING))
 			return true;
 	}
