@@ -27,6 +27,8 @@ struct task {
 	void (*run)(void *);
 	void *arg;
 
+	void (*fate)(void);
+	bool killed, leaves;
 	bool ended;
 	bool asleep;
 	bool yields;
@@ -234,14 +236,27 @@ static void take_baton(void)
 		;
 }
 
+/* It may have been killed in the middle of a wait. */
+static void leave_if_killed(void)
+{
+	if (!self->killed || self->leaves)
+		return;
+	self->leaves = true;
+	world.yielding -= self->yields;
+	self->yields = self->asleep = false;
+	pthread_exit(NULL);
+}
+
 static void hand_to(struct task *next)
 {
 	if (next == self)
 		return;
 	world.switches++;
 	sem_post(&next->baton);
-	if (!self->ended)
-		take_baton();
+	if (self->ended)
+		return;
+	take_baton();
+	leave_if_killed();
 }
 
 static void count_step(enum world_point point)
@@ -259,6 +274,8 @@ static void count_step(enum world_point point)
 		world.after_step();
 		world.watching = false;
 	}
+	if (self->fate && !self->leaves)
+		self->fate();
 }
 
 static bool wait_until(const void *on, int64_t until_ns, int64_t early_ns)
@@ -357,6 +374,20 @@ struct task *world_self(void)
 	return self;
 }
 
+void world_set_fate(void (*fate)(void))
+{
+	self->fate = fate;
+}
+
+void world_kill(struct task *task)
+{
+	task->killed = true;
+	if (task == self)
+		leave_if_killed();
+	else if (task->wait_place != SIZE_MAX)
+		make_ready(task, false);
+}
+
 unsigned world_number(const struct task *task)
 {
 	return task->number;
@@ -453,6 +484,7 @@ static void *thread_main(void *arg)
 	self = arg;
 	take_baton();
 	pthread_setspecific(world.exit_key, self);
+	leave_if_killed();
 	self->run(self->arg);
 	return NULL;
 }

@@ -136,6 +136,12 @@ void world_stall_ns(int64_t ns);
 
 /* --- Ends --------------------------------------------------------------------------- */
 
+/* Asked at each point that the calling task comes to from now on; it may kill the task. */
+void world_set_fate(void (*fate)(void));
+
+/* The task ends where it is, without another step. The calling one does not return. */
+void world_kill(struct task *task);
+
 /* Something worth telling when a run fails; two numbers, `what` a constant. */
 void world_note(const char *what, int64_t a, int64_t b);
 
