@@ -368,6 +368,14 @@ void crew_call(struct crew *crew, struct partition *partition)
 
 /* --- Ends ------------------------------------------------------------------------------------ */
 
+bool crew_died_late(const struct crew *crew, const struct worker *worker)
+{
+	const struct mailbox *mailbox = crew_mailbox(crew, worker->number);
+	bool killed = mailbox->end_by_signal && mailbox->end_number == PORT_SIGKILL;
+	bool unknown = !mailbox->end_by_signal && mailbox->end_number == END_UNKNOWN;
+	return worker->condemned && (killed || unknown);
+}
+
 void crew_tell_death(const struct crew *crew, const struct worker *worker, char text[CREW_DEATH_SIZE])
 {
 	const struct mailbox *mailbox = crew_mailbox(crew, worker->number);
@@ -384,7 +392,7 @@ void crew_tell_death(const struct crew *crew, const struct worker *worker, char 
 		snprintf(text, CREW_DEATH_SIZE, "ended, and its fork server did not say how");
 	else if (!mailbox->end_by_signal)
 		snprintf(text, CREW_DEATH_SIZE, "exited with status %d%s", mailbox->end_number, where);
-	else if (worker->condemned)
+	else if (crew_died_late(crew, worker))
 		snprintf(text, CREW_DEATH_SIZE, "killed by SIGKILL%s, being late (flush_timeout)", where);
 	else
 		snprintf(text, CREW_DEATH_SIZE, "killed by %s%s", signal, where);

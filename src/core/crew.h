@@ -105,6 +105,10 @@ void crew_reset(struct crew *crew);
 
 struct mailbox *crew_mailbox(const struct crew *crew, uint32_t number);
 
+/* Whether one whose mailbox is GONE was killed for being late, and had not died
+ * otherwise just before. */
+bool crew_died_late(const struct crew *crew, const struct worker *worker);
+
 /* How it died, for whose mailbox is GONE: "killed by SIGSEGV". */
 void crew_tell_death(const struct crew *crew, const struct worker *worker, char text[CREW_DEATH_SIZE]);
 

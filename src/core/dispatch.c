@@ -77,7 +77,7 @@ static void read_death(struct dispatch *dispatch, int64_t now_ns)
 	outcome->died = true;
 	uint32_t was = dispatch->mailbox->was;
 	outcome->taken = dispatch->posted && was != MAILBOX_POSTED && !dispatch->worker->orphaned;
-	outcome->late = dispatch->worker->condemned;
+	outcome->late = crew_died_late(dispatch->crew, dispatch->worker);
 	outcome->duration_ns = now_ns - dispatch->begun_ns;
 	crew_tell_death(dispatch->crew, dispatch->worker, outcome->death);
 }
