@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "sim/port.h"
+#include "sim/processes.h"
 
 static unsigned acting;     /* actors that are not done */
 static bool over;           /* the buffers are being stopped */
@@ -37,6 +38,7 @@ bool actors_start_buffer(void)
 	options.name = world_permille(700) ? names[number] : NULL;
 	struct account *account = oracle_open(&options);
 	handlers_attach(&account->options, account);
+	account->crashes = fault(FAULT_CRASHES);
 	databuffer *buf = start(&account->options);
 	if (!buf) {
 		account->stopping = account->stopped = true;
@@ -191,6 +193,8 @@ static void weather_main(void *arg)
 	while (acting > 0) {
 		sink_set_down(fault(FAULT_OUTAGE));
 		port_set_scarce(world_permille(200));
+		if (fault(FAULT_KILLED))
+			process_kill_any();
 		world_sleep_ns(1 + 5 * plan_time_ns());
 	}
 	sink_set_down(false);

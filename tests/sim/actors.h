@@ -7,6 +7,7 @@
  *      handlers.c  the program's other handlers
  *      inserts.c   acts that put items in
  *      asks.c      acts that flush, look in, or stop; and misuse
+ *      workers.c   batches that go to worker processes, and what these begin and end with
  *      actors.c    who acts when; buffers from their start to their stop
  */
 #ifndef DATABUFFER_TESTS_SIM_ACTORS_H
@@ -27,6 +28,11 @@ void sink_release(void);
 
 /* Leaves the thread, if that is about and it is one of the library's. */
 void sink_leave(void);
+
+/* --- workers.c ----------------------------------------------------------------------- */
+
+int workers_start(void *account);
+void workers_stop(void *account);
 
 /* --- handlers.c ------------------------------------------------------------------- */
 

@@ -43,7 +43,7 @@ static enum spent is_spent(const struct flight *flight)
 	return oracle_stalls ? SPENT_PERHAPS : SPENT_NO;
 }
 
-static void set_spent(struct flight *flight)
+void oracle_spends(struct flight *flight)
 {
 	for (uint32_t i = 0; i < flight->count; i++) {
 		struct item *item = &oracle_items[flight->items[i]];
@@ -66,7 +66,7 @@ static void flush_item(struct flight *flight, struct item *item)
 		part->flushed[item->task] = item->order;
 }
 
-static void kill_item(struct flight *flight, struct item *item)
+void oracle_kills(struct flight *flight, struct item *item)
 {
 	flight->was_spent = item->spent;
 	oracle_move(item, ITEM_DYING);
@@ -114,6 +114,49 @@ static void count_in_row(const struct flight *flight, bool final)
 	}
 }
 
+void oracle_counts_failure(const struct flight *flight)
+{
+	count_in_row(flight, false);
+}
+
+void oracle_fails_since(const struct flight *flight)
+{
+	for (uint32_t i = 0; i < flight->count; i++)
+		if (oracle_items[flight->items[i]].failing_since_ns == 0)
+			oracle_items[flight->items[i]].failing_since_ns = oracle_now_ns(flight->account);
+}
+
+/* --- Who is suspect ------------------------------------------------------------------ */
+
+/* Of those among which one was known to be bad, nothing is known any more. */
+void oracle_suspects_none(const struct flight *flight)
+{
+	uint32_t suspect = flight->count > 0 ? oracle_items[flight->items[0]].suspect : 0;
+	for (uint32_t i = 0; suspect > 0 && i < oracle_item_count; i++)
+		if (oracle_items[i].suspect == suspect)
+			oracle_items[i].suspect = 0;
+}
+
+void oracle_suspects(const struct flight *flight)
+{
+	static uint32_t serial;
+	oracle_suspects_none(flight);
+	serial++;
+	for (uint32_t i = 0; i < flight->count; i++)
+		oracle_items[flight->items[i]].suspect = serial;
+}
+
+/* One that is bad is known by now, or is among these. */
+static void learn_suspects(const struct flight *flight, int answer, bool spent)
+{
+	if (answer == 0 || (!spent && answer != DATABUFFER_REJECT && answer != DATABUFFER_TOO_LARGE))
+		return;
+	if (flight->count == 1 || (answer != DATABUFFER_TOO_LARGE && flight->named_count > 0))
+		oracle_suspects_none(flight);
+	else if (answer != DATABUFFER_TOO_LARGE)
+		oracle_suspects(flight);
+}
+
 void oracle_lands(struct flight *flight, int answer)
 {
 	struct account *account = flight->account;
@@ -122,11 +165,11 @@ void oracle_lands(struct flight *flight, int answer)
 	enum spent spent = SPENT_NO;
 	world_note("handler answers", answer, flight->named_count);
 	if (!final && flight->count > 0) {
-		for (uint32_t i = 0; i < flight->count; i++)
-			if (oracle_items[flight->items[i]].failing_since_ns == 0)
-				oracle_items[flight->items[i]].failing_since_ns = oracle_now_ns(account);
+		oracle_fails_since(flight);
 		spent = is_spent(flight);
 	}
+	if (flight->count > 0)
+		flight->kills = oracle_items[flight->items[0]].kills;
 	if (flight->count > 0)
 		flight->failing_since_ns = oracle_items[flight->items[0]].failing_since_ns;
 	if (!names)
@@ -142,17 +185,19 @@ void oracle_lands(struct flight *flight, int answer)
 		if (item->state == ITEM_LEFT)
 			continue; /* it was given up, and the answer is ignored */
 		if (alone || (flight->named_count > 0 && flight->named[i]))
-			kill_item(flight, item);
+			oracle_kills(flight, item);
 		else if (answer == 0)
 			flush_item(flight, item);
 		flight->settled[i] = item->state != ITEM_HELD;
 		item->fails = permanent ? 0 : item->fails + 1;
+		item->died = false;
 		if (permanent)
-			item->failing_since_ns = 0;
+			item->failing_since_ns = item->kills = 0;
 	}
+	learn_suspects(flight, answer, spent == SPENT_YES);
 	flight->spent = spent != SPENT_NO;
 	if (flight->spent)
-		set_spent(flight);
+		oracle_spends(flight);
 	if (!permanent && flight->count > 0) /* of an empty batch there is nothing to try again */
 		begin_backoff(flight);
 	learn_fit(account, part_of(flight), flight->count, answer);
@@ -160,7 +205,7 @@ void oracle_lands(struct flight *flight, int answer)
 	count_answer(account, answer);
 	flight->answered = true;
 	flight->answer = answer;
-	flight->failures = port_failures(world_self());
+	flight->failures = port_failures(flight->task);
 }
 
 /* --- Carried out ---------------------------------------------------------------------------- */
@@ -172,9 +217,11 @@ static void hold_again(struct flight *flight, struct item *item)
 	oracle_move(item, ITEM_HELD);
 	item->fails = flight->attempt;
 	item->failing_since_ns = flight->failing_since_ns ? flight->failing_since_ns : flight->answered_ns;
+	item->kills = flight->kills;
 	if (flight->spent || flight->was_spent)
-		set_spent(flight);
-	begin_backoff(flight);
+		oracle_spends(flight);
+	if (!flight->died)
+		begin_backoff(flight);
 }
 
 static void book(struct flight *flight)
@@ -211,7 +258,7 @@ void oracle_doubts(const struct account *account)
 		if (!flight->in_use || !flight->answered || flight->account != account || final)
 			continue;
 		flight->spent = true;
-		set_spent(flight);
+		oracle_spends(flight);
 	}
 }
 

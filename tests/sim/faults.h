@@ -55,6 +55,26 @@
 	  "costs what that thread was to do, and no deadline of another")                                             \
 	X(NO_BARRIER, 500, "has no process-wide barrier", "all the same, with a fence for each insert")
 
+#define FAULTS_OF_WORKERS(X)                                                                                          \
+	X(DIES, 20,                                                                                                   \
+	  "die at any point: starting, idle, before the batch is taken, in the handler, when all is written "         \
+	  "and not said, or leaving",                                                                                 \
+	  "the same batch comes again at once, under the same number; if it was taken that counts as a kill, "        \
+	  "and what has killed `kill_limit` workers comes in halves, down to one that `handle_dead` is told of, "     \
+	  "with the signal's name")                                                                                   \
+	X(CRASHES, 500, "crash on certain items, each time",                                                          \
+	  "they come down to `handle_dead`, each once; all others are flushed")                                       \
+	X(KILLED, 300, "a process is killed from outside, at any time", "as if it had crashed")                        \
+	X(SLOW_START, 100, "`handle_worker_start` or `_stop` takes its time",                                         \
+	  "killed after `flush_timeout`; nobody else waits for it")                                                   \
+	X(NO_START, 200, "`handle_worker_start` fails", "counts as a death; batches wait, and none is lost")          \
+	X(SERVER_DIES, 5, "a fork server or its spare dies, at any point",                                            \
+	  "its workers die with it, which is nobody's fault; another takes its place")                                \
+	X(SERVER_STOPS, 10, "a fork server is stopped",                                                               \
+	  "it is killed and replaced, when that has kept anybody waiting for long")                                   \
+	X(NO_PROCESS, 60, "the system gives no process or descriptor",                                                \
+	  "`DATABUFFER_EAGAIN` from start; later batches wait, or go to threads by `worker_fallback`")
+
 #define FAULTS_OF_MOMENTS(X)                                                                                          \
 	X(FLUSH, 200, "`flush`", "everything held is on its way; backoffs end")                                       \
 	X(SYNC, 200, "`sync_flush`, with any timeout", "what was held has its outcome, or `DATABUFFER_ETIMEDOUT`, in time") \
@@ -74,7 +94,8 @@
 	X(TWO_LOOPS, 200, "two threads at once", "`DATABUFFER_EDEADLK` for one of them")
 
 #define FAULTS(X) \
-	FAULTS_OF_SINK(X) FAULTS_OF_PRODUCERS(X) FAULTS_OF_SYSTEM(X) FAULTS_OF_MOMENTS(X) FAULTS_OF_LOOP(X)
+	FAULTS_OF_SINK(X) FAULTS_OF_PRODUCERS(X) FAULTS_OF_SYSTEM(X) FAULTS_OF_WORKERS(X) FAULTS_OF_MOMENTS(X) \
+	FAULTS_OF_LOOP(X)
 
 enum fault {
 #define FAULT_ENUM(name, most, what, promise) FAULT_##name,

@@ -119,9 +119,10 @@ static void check_fit(const struct part *part, const struct flight *flight)
 /* All items have failed as often as each other, and once less than this attempt. */
 static void check_attempt(const struct account *account, const struct flight *flight)
 {
-	for (uint32_t i = 0; i < flight->count && !oracle_is_unsure(account); i++) {
-		const struct item *item = &oracle_items[flight->items[i]];
-		if (item->fails + 1u != flight->attempt)
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *item = &oracle_items[flight->items[i]];
+		oracle_lives_on(flight->account, item, flight->attempt);
+		if (!oracle_is_unsure(account) && item->fails + 1u != flight->attempt)
 			world_fail("item %u comes as attempt %u, having failed %u times", flight->items[i],
 			           flight->attempt, item->fails);
 	}
@@ -188,7 +189,7 @@ static struct flight *new_flight(struct account *account, unsigned partition)
 	world_fail("%d handlers at once", FLIGHTS_MAX);
 }
 
-struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch)
+static struct flight *take_off(struct account *account, databuffer_batch *batch, bool sent)
 {
 	databuffer_item shown;
 	unsigned partition = databuffer_batch_partition(batch);
@@ -196,14 +197,15 @@ struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch
 		world_fail("a handler is called with %d locks held", world_locks());
 	if (partition >= (unsigned)account->options.partitions)
 		world_fail("a batch of partition %u", partition);
-	if (account->stopped)
+	if (account->stopped && !sent)
 		world_fail("a handler is called after stop has returned");
 	oracle_books(world_self());
 
 	struct part *part = &account->parts[partition];
 	int64_t deadline_ns = deadline_of(account, batch);
-	oracle_check_crowd(account, partition, deadline_ns <= world_now_ns());
+	oracle_check_crowd(account, partition, oracle_late_ns(deadline_ns, sent) <= world_now_ns());
 	struct flight *flight = new_flight(account, partition);
+	flight->sent = sent;
 	flight->deadline_ns = deadline_ns;
 	flight->attempt = databuffer_batch_attempt(batch);
 	while (databuffer_batch_next(batch, &shown))
@@ -218,9 +220,59 @@ struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch
 	check_order(flight, part);
 	check_attempt(account, flight);
 	oracle_check_turn(flight);
-	check_id(part, flight, databuffer_batch_id(batch));
+	flight->id = databuffer_batch_id(batch);
+	check_id(part, flight, flight->id);
 	part->idle_since_ns = WORLD_NEVER; /* the time to the next begins anew */
 	account->calls++;
+	return flight;
+}
+
+struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch)
+{
+	return take_off(account, batch, false);
+}
+
+void oracle_sends(struct account *account, databuffer_batch *batch)
+{
+	take_off(account, batch, true);
+}
+
+static struct flight *sent_flight(const struct account *account, uint64_t id)
+{
+	for (unsigned i = 0; i < FLIGHTS_MAX; i++) {
+		struct flight *flight = &oracle_flights[i];
+		if (flight->in_use && flight->sent && !flight->answered && flight->account == account &&
+		    flight->id == id)
+			return flight;
+	}
+	world_fail("a worker has batch %llx, and nobody has sent it", (unsigned long long)id);
+}
+
+struct flight *oracle_takes(struct account *account, uint64_t id)
+{
+	struct flight *flight = sent_flight(account, id);
+	if (flight->taken)
+		world_fail("batch %llx comes to two workers", (unsigned long long)id);
+	flight->taken = true;
+	return flight;
+}
+
+struct flight *oracle_begins(struct account *account, databuffer_batch *batch)
+{
+	struct flight *flight = sent_flight(account, databuffer_batch_id(batch));
+	databuffer_item shown;
+	uint32_t count = 0;
+	if (account->stopped)
+		world_fail("a worker's handler is called after stop has returned");
+	if (flight->partition != databuffer_batch_partition(batch) || flight->count != databuffer_batch_size(batch) ||
+	    flight->attempt != databuffer_batch_attempt(batch))
+		world_fail("batch %llx is not in its worker what it was: %zu items, attempt %u",
+		           (unsigned long long)flight->id, databuffer_batch_size(batch), databuffer_batch_attempt(batch));
+	while (databuffer_batch_next(batch, &shown))
+		count++;
+	if (count != flight->count)
+		world_fail("a worker walks %u items of %u", count, flight->count);
+	oracle_reads_again(flight, batch);
 	return flight;
 }
 

@@ -93,5 +93,7 @@ void handlers_attach(databuffer_options *options, struct account *account)
 	options->handle_left = handle_left;
 	options->handle_pressure = handle_pressure;
 	options->handle_log = handle_log;
+	options->handle_worker_start = workers_start;
+	options->handle_worker_stop = workers_stop;
 	options->flush_meta = account;
 }

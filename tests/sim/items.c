@@ -21,6 +21,7 @@ struct account *oracle_open(const databuffer_options *options)
 	struct account *account = &oracle_accounts[oracle_account_count];
 	account->number = oracle_account_count++;
 	account->options = account->most = account->least = *options;
+	account->first_largest = options->max_size + options->max_size_jitter;
 	account->fd = -1;
 	account->paced_ns = world_now_ns();
 	memset(account->key_partition, -1, sizeof(account->key_partition));
@@ -40,6 +41,11 @@ void oracle_started(struct account *account, databuffer *buf)
 bool oracle_is_manual(const struct account *account)
 {
 	return account->options.flusher == DATABUFFER_MANUAL;
+}
+
+bool oracle_has_workers(const struct account *account)
+{
+	return account->options.flusher == DATABUFFER_PROCESSES;
 }
 
 bool oracle_drops(const struct account *account)
@@ -284,6 +290,8 @@ void oracle_dead(struct account *account, const databuffer_item *shown, const da
 	if (reason->attempts == 0)
 		world_fail("handle_dead: item %u after no attempt", number);
 	flight->booked = true;
+	if (flight->died)
+		oracle_check_death(flight, reason);
 	if (item->state == ITEM_DYING)
 		flight->dying--;
 	else if (item->state != ITEM_HELD || !item->spent || item->flight)

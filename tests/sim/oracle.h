@@ -21,6 +21,7 @@
  *      flights.c   calls of handle_flush: whether they are given the right items
  *      turns.c     and at the right time
  *      answers.c   what their answers mean
+ *      deaths.c    the same of a worker's end in place of an answer
  *      watch.c     counters, bounds and waits, after every step
  */
 #ifndef DATABUFFER_TESTS_SIM_ORACLE_H
@@ -29,6 +30,7 @@
 #include <databuffer.h>
 
 #include "core/buffer.h"
+#include "port/process.h"
 #include "sim/world.h"
 
 #define MS PORT_NS_PER_MS
@@ -74,6 +76,11 @@ struct item {
 	uint32_t task, order;
 	uint32_t group, group_size;     /* its insert's first item, and how many stay together */
 	uint32_t fails;                 /* attempts that failed for now, of the piece that it is in */
+	uint32_t kills;                 /* workers that died with that piece */
+	bool died;                      /* one did at its last attempt */
+	bool loose;                     /* and it may come in smaller ones now, */
+	bool doomed;                    /* or be dead; `spent` only for that */
+	uint32_t suspect;               /* the number of those among which one is known to be bad; 0: none */
 	uint32_t piece, piece_size;     /* that piece: its first item, and how many */
 	uint64_t piece_id;
 	int64_t failing_since_ns;       /* of that piece; 0: not */
@@ -106,11 +113,13 @@ struct account {
 	unsigned number;
 	databuffer *buf;        /* NULL until it has started */
 	databuffer_options options;     /* of now */
+	int64_t first_largest;          /* the most items of a batch that it was started for */
 	databuffer_options most, least; /* each number's extremes, of all that it has had */
 	bool changed;           /* it has had others, or is about to */
 	bool changing;          /* a reconfigure is under way */
 	uint64_t changed_step;  /* when the last one had returned */
 	int fd;                 /* of a manual one; -1: nobody has asked */
+	bool crashes;           /* its sink dies of poison, where it can */
 	bool live;              /* its insides may be looked at */
 	bool stopping, stopped;
 	int64_t stop_deadline_ns;
@@ -119,6 +128,7 @@ struct account {
 	uint64_t items[ITEM_STATES], bytes[ITEM_STATES];
 	uint64_t spent;         /* of those held */
 	uint64_t calls, failures, rejects, too_large; /* of handle_flush */
+	uint64_t deaths;        /* of workers with a batch */
 	uint64_t given, flushes;/* items, and calls, since the pace is what it is */
 	int64_t paced_ns;       /* since when */
 	int8_t key_partition[KEYS];
@@ -138,6 +148,8 @@ struct account *oracle_open(const databuffer_options *options);
 void oracle_started(struct account *account, databuffer *buf);
 
 bool oracle_is_manual(const struct account *account);
+/* Its handlers run in worker processes. */
+bool oracle_has_workers(const struct account *account);
 /* Its inserts give up items when there is no room. */
 bool oracle_drops(const struct account *account);
 
@@ -251,6 +263,7 @@ struct flight {
 	struct account *account;
 	const struct task *task;
 	unsigned number, partition, attempt;
+	uint64_t id;
 	int64_t deadline_ns;   /* when it is late */
 	bool probe;            /* it came while its partition's breaker was open */
 	uint32_t count;
@@ -260,6 +273,12 @@ struct flight {
 	bool in_use, answered; /* answered, and not known to be booked */
 	bool booked;           /* the library has surely carried the answer out */
 	int answer;
+	bool sent;             /* to a worker, and `task` is who sent it */
+	bool taken;            /* by the worker, whose handler may begin */
+	bool returned, said;   /* the worker's handler has; and that has been said */
+	struct port_end end;   /* of the worker, if there is no answer */
+	bool died;
+	uint32_t kills;        /* workers that its items had killed by then */
 	bool spent;            /* it was the last attempt, perhaps */
 	bool was_spent;        /* and of an item that is to die another was */
 	int64_t answered_ns, failing_since_ns;
@@ -272,6 +291,11 @@ struct flight {
 extern struct flight oracle_flights[FLIGHTS_MAX];
 
 struct flight *oracle_takes_off(struct account *account, databuffer_batch *batch);
+/* The same for a batch that the calling task sends to a worker; this takes it; and it
+ * is with the worker's handler, whose batch has to be the one that was sent. */
+void oracle_sends(struct account *account, databuffer_batch *batch);
+struct flight *oracle_takes(struct account *account, uint64_t id);
+struct flight *oracle_begins(struct account *account, databuffer_batch *batch);
 /* Its items are what they were. */
 void oracle_reads_again(const struct flight *flight, databuffer_batch *batch);
 void oracle_names(struct flight *flight, uint32_t i);
@@ -290,7 +314,9 @@ void oracle_check_turn(struct flight *flight);
 /* A flush was asked for: backoffs may have been cut short. */
 void oracle_flush_asked(struct account *account);
 
-/* Whether it is past its flush_timeout. */
+/* When it is late: at its deadline, or, since a worker is killed then, once that has
+ * not helped. Whether it is. */
+int64_t oracle_late_ns(int64_t deadline_ns, bool sent);
 bool oracle_is_late(const struct flight *flight);
 
 /* At rest: whether as many handlers as may have not come to an end, of the partition
@@ -314,6 +340,29 @@ void oracle_doubts(const struct account *account);
  * run fails. */
 void oracle_revives(struct item *item);
 
+/* An item is to die; and one that was is held and tried again. */
+void oracle_kills(struct flight *flight, struct item *item);
+/* When the items began to fail, if they have not before. */
+void oracle_fails_since(const struct flight *flight);
+/* A failure that may have been the last: handle_dead may be told of its items. */
+void oracle_spends(struct flight *flight);
+/* What a failure for now counts towards a breaker. */
+void oracle_counts_failure(const struct flight *flight);
+/* The batch has failed for good, and one of its items is bad (or none is known to be). */
+void oracle_suspects(const struct flight *flight);
+void oracle_suspects_none(const struct flight *flight);
+
+/* --- Deaths (deaths.c) ---------------------------------------------------------------------- */
+
+/* Its worker has ended and given no answer; `counts`: its handler may have begun. */
+void oracle_dies(struct flight *flight, bool counts, const struct port_end *end);
+
+/* It comes again: what was in doubt is known. */
+void oracle_lives_on(struct account *account, struct item *item, unsigned attempt);
+
+/* Whether that is what handle_dead has to say of it. */
+void oracle_check_death(const struct flight *flight, const databuffer_reason *reason);
+
 /* --- Watching (watch.c) --------------------------------------------------------------------- */
 
 void oracle_watch(void);
@@ -324,6 +373,8 @@ void oracle_check_infos(const struct account *account, const databuffer_partitio
 
 /* Threads may be refused, so that a batch may wait for one. */
 extern bool oracle_few_threads;
+/* Memory may be refused, so that what has failed alone may have to fail once more. */
+extern bool oracle_few_bytes;
 /* A thread may be kept from running between an answer and what follows from it. */
 extern bool oracle_stalls;
 

@@ -19,10 +19,11 @@ static const struct {
 #define FAULT_OF_SINK(...)      FAULT_ROW(" The sink", __VA_ARGS__)
 #define FAULT_OF_PRODUCERS(...) FAULT_ROW(" Producers", __VA_ARGS__)
 #define FAULT_OF_SYSTEM(...)    FAULT_ROW(" The system", __VA_ARGS__)
+#define FAULT_OF_WORKERS(...)   FAULT_ROW(" Worker processes", __VA_ARGS__)
 #define FAULT_OF_MOMENTS(...)   FAULT_ROW(" At any moment", __VA_ARGS__)
 #define FAULT_OF_LOOP(...)      FAULT_ROW(" A program's own loop", __VA_ARGS__)
 	FAULTS_OF_SINK(FAULT_OF_SINK) FAULTS_OF_PRODUCERS(FAULT_OF_PRODUCERS) FAULTS_OF_SYSTEM(FAULT_OF_SYSTEM)
-		FAULTS_OF_MOMENTS(FAULT_OF_MOMENTS) FAULTS_OF_LOOP(FAULT_OF_LOOP)
+		FAULTS_OF_WORKERS(FAULT_OF_WORKERS) FAULTS_OF_MOMENTS(FAULT_OF_MOMENTS) FAULTS_OF_LOOP(FAULT_OF_LOOP)
 };
 
 static struct {
@@ -86,11 +87,13 @@ static void draw_system(void)
 		.map_permille = plan.permille[FAULT_NO_MAP],
 		.memory_permille = plan.permille[FAULT_NO_MEMORY],
 		.thread_permille = plan.permille[FAULT_NO_THREAD],
+		.process_permille = plan.permille[FAULT_NO_PROCESS],
 		.fenced = fault(FAULT_NO_BARRIER),
 	};
 	world_set_temper(&world);
 	port_set_temper(&port);
 	oracle_few_threads = port.thread_permille > 0;
+	oracle_few_bytes = port.memory_permille > 0;
 	oracle_stalls = plan.permille[FAULT_STALLS] > 0 || plan.permille[FAULT_DAWDLES] > 0;
 }
 
@@ -143,6 +146,23 @@ static int64_t time_ms(int64_t least)
 	return ms > least ? ms : least;
 }
 
+/* Who waits for a worker looks up every second: too often where things take hours. */
+static bool has_workers(void)
+{
+	return plan.scale_ns <= INT64_C(60000000000) && world_permille(300);
+}
+
+static void draw_workers(databuffer_options *o)
+{
+	o->flusher = DATABUFFER_PROCESSES;
+	o->flusher_count = (int64_t)world_draw(4);
+	o->kill_limit = (int64_t)between(1, 4);
+	o->worker_max_flushes = world_permille(300) ? (int64_t)between(1, 10) : 0;
+	o->max_restarts = world_permille(500) ? 10000 : (int64_t)world_draw(20);
+	o->max_restart_period = time_ms(1);
+	o->worker_fallback = world_permille(200) ? DATABUFFER_FALLBACK_THREADS : DATABUFFER_FALLBACK_WAIT;
+}
+
 /* Ticks that do something would be all that there is in a long pause. */
 static int64_t least_interval_ms(const databuffer_options *o)
 {
@@ -180,6 +200,8 @@ databuffer_options plan_options(void)
 	o.flusher_count = world_permille(crowd ? 500 : 100) ? (int64_t)between(1, 3) : 0;
 	o.seed = 1 + (int64_t)world_draw(INT64_MAX - 1);
 	o.flusher = manual ? DATABUFFER_MANUAL : DATABUFFER_THREADS;
+	if (!manual && has_workers())
+		draw_workers(&o);
 	return o;
 }
 

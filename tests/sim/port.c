@@ -44,6 +44,11 @@ static bool fails(unsigned permille, const char *what)
 	return true;
 }
 
+bool port_gives_no_process(void)
+{
+	return fails(temper.process_permille, "no process");
+}
+
 /* --- src/port/port.h ------------------------------------------------------------ */
 
 int64_t port_now_ns(void)

@@ -15,6 +15,7 @@ struct port_temper {
 	unsigned map_permille;     /* of maps that fail */
 	unsigned memory_permille;  /* of allocations */
 	unsigned thread_permille;  /* of threads */
+	unsigned process_permille; /* of processes and descriptors */
 	bool scarce;
 	bool fenced;               /* has no process-wide barrier */
 };
@@ -26,6 +27,9 @@ struct task;
 
 /* What has failed so far on a task. */
 unsigned port_failures(const struct task *task);
+
+/* Whether the system fails to give a process, or a descriptor, that is asked for now. */
+bool port_gives_no_process(void);
 
 /* Whether anybody holds a pthread_mutex_t. */
 bool port_is_locked(const void *mutex);

@@ -7,6 +7,7 @@
 
 #include "sim/actors.h"
 #include "sim/port.h"
+#include "sim/processes.h"
 
 static bool is_down;
 static bool released;
@@ -206,9 +207,38 @@ static void set_result(const struct flight *flight, databuffer_batch *batch)
 		world_fail("a result of bytes answers %d", rc);
 }
 
+/* In a worker: it may end at any point, and is ended at its deadline. */
+static int flush_in_worker(struct account *account, databuffer_batch *batch)
+{
+	struct flight *flight = oracle_begins(account, batch);
+	uint64_t most = (uint64_t)account->options.worker_max_flushes;
+	if (++process_self()->flushes > most && most > 0)
+		world_fail("a worker flushes %u times, and makes way for no other", process_self()->flushes);
+	world_point(POINT_ACT);
+	if (world_permille(100))
+		read_otherwise(flight, batch);
+	if (fault(FAULT_HANGS) || (account->options.flush_timeout > 0 && fault(FAULT_LATE)))
+		hang(account);
+	if (fault(FAULT_SLOW))
+		world_sleep_ns(plan_time_ns());
+	if (account->crashes && has_poison(flight))
+		process_crash();
+	if (world_permille(200))
+		set_result(flight, batch);
+	int answer = judge(flight, batch);
+	oracle_reads_again(flight, batch);
+	flight->returned = true;
+	flight->answer = answer;
+	world_note("worker's handler answers", answer, flight->named_count);
+	world_point(POINT_ACT);
+	return answer;
+}
+
 int sink_flush(databuffer_batch *batch, void *meta)
 {
 	struct account *account = meta;
+	if (process_self())
+		return flush_in_worker(account, batch);
 	struct world_own own = world_own_begin();
 	struct flight *flight = oracle_takes_off(account, batch);
 	if (world_permille(100))

@@ -8,9 +8,16 @@ int64_t oracle_now_ns(const struct account *account)
 	return oracle_is_manual(account) ? buffer_now_ns(account->buf) : world_now_ns();
 }
 
+#define KILL_NS (5000 * MS)
+
+int64_t oracle_late_ns(int64_t deadline_ns, bool sent)
+{
+	return sent && deadline_ns != WORLD_NEVER ? deadline_ns + KILL_NS : deadline_ns;
+}
+
 bool oracle_is_late(const struct flight *flight)
 {
-	return flight->deadline_ns <= world_now_ns();
+	return oracle_late_ns(flight->deadline_ns, flight->sent) <= world_now_ns();
 }
 
 /* --- Who flies --------------------------------------------------------------------- */
@@ -109,7 +116,8 @@ static void check_backoff(const struct account *account, struct part *part, cons
 {
 	const databuffer_options *o = &account->least;
 	int64_t waited_ns = oracle_now_ns(account) - part->failed_ns;
-	if (flight->count == 0 || oracle_items[flight->items[0]].fails == 0)
+	/* Behind a worker that died it comes at once, or when there is another. */
+	if (flight->count == 0 || oracle_items[flight->items[0]].fails == 0 || oracle_items[flight->items[0]].died)
 		return;
 	/* When the time for retries is up the last attempt is made at once. */
 	int64_t last_ns = o->retry_for ? oracle_items[flight->items[0]].failing_since_ns + o->retry_for * MS : WORLD_NEVER;
@@ -123,7 +131,7 @@ static void check_backoff(const struct account *account, struct part *part, cons
 		           (long long)o->retry_min);
 	/* 1 ms: whoever comes for it may have been looking for work, a moment at a time. */
 	if (waited_ns > part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns && !oracle_few_threads &&
-	    !oracle_is_manual(account) && !oracle_is_held_up(account))
+	    !oracle_is_manual(account) && !oracle_is_held_up(account) && !oracle_has_workers(account))
 		world_fail("a failed batch comes again after %.6f ms only, and could have in %.6f ms",
 		           (double)waited_ns / 1e6, (double)part->backoff_max_ns / 1e6);
 }

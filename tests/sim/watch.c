@@ -6,10 +6,13 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "core/crew.h"
 #include "core/options_table.h"
 #include "sim/port.h"
+#include "sim/processes.h"
 
 bool oracle_few_threads;
+bool oracle_few_bytes;
 bool oracle_stalls;
 
 /* --- Figures ----------------------------------------------------------------------- */
@@ -23,7 +26,7 @@ static void check_range(const char *name, uint64_t figure, uint64_t least, uint6
 
 /* What has been answered, and is perhaps not booked. */
 struct unbooked {
-	uint64_t flushed, dying, flushed_bytes, failures, rejects, too_large;
+	uint64_t flushed, dying, flushed_bytes, failures, rejects, too_large, deaths;
 };
 
 static struct unbooked count_unbooked(const struct account *account)
@@ -39,6 +42,7 @@ static struct unbooked count_unbooked(const struct account *account)
 		sum.rejects += flight->answer == DATABUFFER_REJECT;
 		sum.too_large += flight->answer == DATABUFFER_TOO_LARGE;
 		sum.failures += flight->answer != 0;
+		sum.deaths += flight->died;
 	}
 	sum.failures -= sum.rejects + sum.too_large;
 	return sum;
@@ -61,6 +65,7 @@ static void check_outcomes(const struct account *account, const struct databuffe
 	check_range("failures", stats->failures, account->failures - unbooked.failures, account->failures);
 	check_range("rejects", stats->rejects, account->rejects - unbooked.rejects, account->rejects);
 	check_range("too_large", stats->too_large, account->too_large - unbooked.too_large, account->too_large);
+	check_range("worker_deaths", stats->worker_deaths, account->deaths - unbooked.deaths, account->deaths);
 	if (stats->attempts < account->calls)
 		world_fail("%llu attempts, and handle_flush was called %llu times", (unsigned long long)stats->attempts,
 		           (unsigned long long)account->calls);
@@ -176,6 +181,25 @@ static bool is_loose(const struct account *account)
 	       account->most.rate_limit_flushes > 0;
 }
 
+/* A partition waits for a worker: none is idle, and one is on its way, or held back. */
+static bool waits_for_worker(const struct account *account, const struct partition *partition)
+{
+	struct crew *crew = account->buf->crew;
+	unsigned coming = 0;
+	if (!crew || !partition->waits)
+		return false;
+	if (partition->called)
+		world_fail("partition %u was called to a worker, and nobody comes", partition->number);
+	if (crew->idle_count > crew->called)
+		world_fail("partition %u waits for a worker, and %u are idle", partition->number, crew->idle_count);
+	for (unsigned i = 0; i < crew->count; i++)
+		coming += crew->workers[i].state != WORKER_NONE;
+	int64_t when = crew->serving ? restarts_when(&crew->restarts) : restarts_when(&crew->server_restarts);
+	if (crew->processes && !crew->fallen && !account->stopping && coming == 0 && when <= world_now_ns())
+		world_fail("partition %u waits for a worker, and none is on its way", partition->number);
+	return true;
+}
+
 /* Whether the library's threads may have something to do that they do not yet. */
 static bool may_wait_for_threads(const struct account *account)
 {
@@ -188,15 +212,15 @@ static void check_service(const struct account *account, const struct partition 
 	const struct part *part = &account->parts[partition->number];
 	int64_t now = world_now_ns();
 	bool busy = oracle_is_busy(account, partition->number);
-	if (may_wait_for_threads(account))
+	if (may_wait_for_threads(account) || waits_for_worker(account, partition))
 		return;
 	if (partition_is_ready(partition, now) && !busy)
 		world_fail("a batch of partition %u is ready, and nobody comes for it", partition->number);
 	if (partition_deadline(partition) <= now)
 		world_fail("something is due in partition %u, and nobody does it", partition->number);
 	if (part->failing > 0 && !part->overtaken && !is_loose(account) && !busy && account->options.flusher_count == 0 &&
-	    now > part->failed_ns + part->backoff_max_ns + MS && world_last_stall_ns() <= part->failed_ns &&
-	    !oracle_gives_up(account))
+	    !oracle_has_workers(account) && now > part->failed_ns + part->backoff_max_ns + MS &&
+	    world_last_stall_ns() <= part->failed_ns && !oracle_gives_up(account))
 		world_fail("partition %u should have tried again by now", partition->number);
 }
 
@@ -207,7 +231,7 @@ static void check_interval(const struct account *account, struct part *part, con
 	int64_t now = world_now_ns();
 	bool waiting = !list_is_empty(&partition->queue) || (partition->open && segment_count(partition->open) > 0);
 	bool idle = waiting && part->failing == 0 && !oracle_is_busy(account, partition->number);
-	if (!idle || somebody_is_stalled() || is_loose(account))
+	if (!idle || somebody_is_stalled() || is_loose(account) || partition->waits)
 		part->idle_since_ns = WORLD_NEVER;
 	else if (part->idle_since_ns == WORLD_NEVER)
 		part->idle_since_ns = now;
@@ -266,7 +290,7 @@ static void check_inserts(void)
 		for (unsigned i = 0; i < account->buf->partition_count; i++)
 			if ((call->partition == CALL_ANYWHERE || call->partition == (int)i) &&
 			    has_room(call, &account->buf->partitions[i]))
-				world_fail("%s waits, and partition %u has room", call->name, i);
+				world_fail("%s of task %u waits, and partition %u has room", call->name, world_number(call->task), i);
 	}
 }
 
@@ -371,4 +395,5 @@ void oracle_close(void)
 	}
 	if (port_mapped_bytes() != 0)
 		world_fail("%zu bytes are still mapped when all has ended", port_mapped_bytes());
+	process_close();
 }
