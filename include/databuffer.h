@@ -64,14 +64,14 @@
  *      A slot belongs to the thread that reserved it until commit or abort.
  *      A batch belongs to the handler call that it was given to.
  *      start: any thread; the handle is yours to share once it has returned.
- *      stop: once, from any thread, beside any of the above: they then answer
- *          DATABUFFER_ESTOPPED. The handle is dead when stop has returned; for
+ *      stop: once, from any thread, beside any of the above: inserts and reconfigure
+ *          then answer DATABUFFER_ESTOPPED at once, sync_flush once it has given items
+ *          up, the others when it is over. The handle is dead when stop has returned; for
  *          a while longer calls on it still answer DATABUFFER_ESTOPPED, which
  *          is a help in finding a mistake and nothing to rely on.
  *
- *      From a handler of the same buffer: insert* (it may time out: the handler
- *      holds up the very flush it waits for), flush, size, info, stats, check,
- *      pressure, dump; from a worker process none of these.
+ *      From a handler of the same buffer: all of these, but for two. insert* may time
+ *      out: the handler holds up the very flush it waits for. From a worker process none.
  *      Not sync_flush and not stop: they would wait for themselves, and answer
  *      DATABUFFER_EDEADLK.
  *      From a signal handler: nothing, and so not databuffer_insert_timed with 0
@@ -652,8 +652,9 @@ DATABUFFER_API uint64_t databuffer_hash(const void *data, size_t len);
  * more than a whole batch is cut into whole batches, in order.
  *
  * 0: all are inserted. Negative: none is. Above 0, only where they are more
- * than one batch: the deadline passed in the middle (or the buffer stopped),
- * and the first so many are inserted, the rest is not; as with write(2). */
+ * than one batch: the deadline passed in the middle (or the buffer stopped, or
+ * was full and `overflow` is "fail"), and the first so many are inserted, the
+ * rest is not; as with write(2). */
 DATABUFFER_API int64_t databuffer_insert_batch(databuffer *buf, const databuffer_item *items, size_t n);
 DATABUFFER_API int64_t databuffer_insert_batch_timed(databuffer *buf, const databuffer_item *items, size_t n,
                                                      int64_t timeout_ms);
