@@ -477,6 +477,23 @@ static void tell_slowly(databuffer_log_level level, const char *line, void *meta
 		pause_ms(1);
 }
 
+static unsigned count_threads(const char *name)
+{
+	unsigned count = 0;
+	DIR *tasks = opendir("/proc/self/task");
+	CHECK(tasks);
+	for (struct dirent *task; (task = readdir(tasks));) {
+		char path[64], its[32] = "";
+		snprintf(path, sizeof(path), "/proc/self/task/%.32s/comm", task->d_name);
+		FILE *file = fopen(path, "r");
+		count += file && fgets(its, sizeof(its), file) && strncmp(its, name, strlen(name)) == 0;
+		if (file)
+			fclose(file);
+	}
+	closedir(tasks);
+	return count;
+}
+
 static void where_threads_took_over_no_handler_begins_after_a_stop(void **state)
 {
 	(void)state;
@@ -496,7 +513,7 @@ static void where_threads_took_over_no_handler_begins_after_a_stop(void **state)
 	unsigned stops = ledger->stops;
 	assert_int_equal(databuffer_stop(buf, 0), 0);
 	told = true;
-	pause_ms(50); /* for it to begin */
+	WAIT_FOR(count_threads("db-crew") == 0);
 	assert_int_equal(ledger->stops, stops);
 	sink_free(sink);
 }
@@ -549,12 +566,10 @@ _Noreturn static void be_an_application(bool stop_them)
 	CHECK(databuffer_start(&buf, &o) == 0);
 	insert_numbers(buf, 0, 10);
 	databuffer_flush(buf);
-	while (ledger->inside < 2 || find_pids(getpid(), "db-spare") < 1)
+	while (ledger->inside < 2 || (pids->server = server_with_spare(buf)) == 0)
 		pause_ms(1);
 	pids->spare = pids_found[0];
-	CHECK(find_pids(getpid(), "db-forkserver") == 1);
-	pids->server = pids_found[0];
-	CHECK(find_pids(getpid(), "db-worker") == 2);
+	CHECK(find_pids(pids->server, "db-worker") == 2);
 	pids->worker[0] = pids_found[0];
 	pids->worker[1] = pids_found[1];
 	if (stop_them) {
@@ -656,8 +671,8 @@ static void a_child_of_the_application_keeps_nobody_alive(void **state)
 		CHECK(databuffer_start(&buf, &o) == 0);
 		insert_number(buf, 0);
 		flush_all(buf);
-		CHECK(find_pids(getpid(), "db-forkserver") == 1);
-		pids->server = pids_found[0];
+		while ((pids->server = server_with_spare(buf)) == 0)
+			pause_ms(1);
 		pids->worker[0] = the_worker(buf);
 		CHECK(kill(pids->server, SIGSTOP) == 0); /* only the pipe can end it now */
 		if (fork() == 0) {
