@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "core/debug.h"
-#include "core/flusher.h"
 #include "core/memory.h"
 #include "core/options.h"
+#include "core/pool.h"
 #include "core/registry.h"
 #include "port/shared.h"
 
@@ -348,7 +348,7 @@ static bool send_flusher(struct partition *partition)
 	int64_t now = buffer_now_ns(partition->buffer);
 	if (!partition_is_ready(partition, now))
 		return false;
-	if (partition->submitted || flusher_submit(partition))
+	if (partition->submitted || pool_submit(partition))
 		return true;
 	partition_defer(partition, port_deadline_ns(now, 100)); /* no thread to be had */
 	return false;

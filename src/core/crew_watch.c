@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "core/flusher.h"
 #include "core/log.h"
 #include "core/registry.h"
 

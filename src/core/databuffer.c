@@ -7,9 +7,9 @@
 
 #include "core/crew.h"
 #include "core/debug.h"
-#include "core/flusher.h"
 #include "core/memory.h"
 #include "core/options.h"
+#include "core/pool.h"
 #include "core/registry.h"
 #include "core/supervisor.h"
 
@@ -81,7 +81,7 @@ void buffer_unlock(struct partition *partition, unsigned todo)
 	ASSERT(partition_is_valid(partition));
 	/* No thread to be had: again in a while, by way of the supervisor. */
 	if ((todo & TODO_FLUSH) && !buffer_is_manual(buf) && !partition->submitted && !partition->waits &&
-	    !flusher_submit(partition))
+	    !pool_submit(partition))
 		partition_defer(partition, port_now_ns() + 100 * PORT_NS_PER_MS);
 	int64_t deadline = partition_deadline(partition), give_back = partition_give_back_at(partition);
 	supervisor_arm(partition, deadline < give_back ? deadline : give_back);

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "core/flusher.h"
 #include "core/forkserver.h"
+#include "core/pool.h"
 #include "core/producer.h"
 #include "core/supervisor.h"
 #include "core/telemetry.h"
@@ -56,7 +56,7 @@ static void before_fork(void)
 		pthread_mutex_lock(&buf->times_lock);
 	}
 	supervisor_fork_lock();
-	flusher_fork_lock();
+	pool_fork_lock();
 	telemetry_fork_lock();
 	forkserver_fork_lock();
 }
@@ -77,7 +77,7 @@ static void after_fork_in_parent(void)
 {
 	forkserver_fork_unlock();
 	telemetry_fork_unlock();
-	flusher_fork_unlock();
+	pool_fork_unlock();
 	supervisor_fork_unlock();
 	unlock_buffers();
 	registry_unlock();
@@ -97,7 +97,7 @@ static void after_fork_in_child(void)
 	registry.generation++;
 	forkserver_fork_child();
 	telemetry_fork_child();
-	flusher_fork_child();
+	pool_fork_child();
 	supervisor_fork_child();
 	LIST_FOREACH(node, &registry.buffers)
 	{
