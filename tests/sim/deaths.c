@@ -54,8 +54,10 @@ static void keep_or_part(struct flight *flight)
 
 void oracle_lives_on(struct account *account, struct item *item, unsigned attempt)
 {
-	if (item->loose && attempt == 1)
+	if (item->loose && attempt == 1) {
 		item->fails = item->kills = 0;
+		item->failing_since_ns = 0;
+	}
 	if (item->doomed && item->spent) {
 		item->spent = false;
 		account->spent--;

@@ -163,10 +163,11 @@ static void draw_workers(databuffer_options *o)
 	o->worker_fallback = world_permille(200) ? DATABUFFER_FALLBACK_THREADS : DATABUFFER_FALLBACK_WAIT;
 }
 
-/* Ticks that do something would be all that there is in a long pause. */
+/* Ticks that find something, a batch of nothing or a slot that is kept, would be all
+ * that there is in a long pause. */
 static int64_t least_interval_ms(const databuffer_options *o)
 {
-	return o->flush_empty ? 1 + plan.scale_ns / MS / 10 : 1;
+	return 1 + plan.scale_ns / MS / (o->flush_empty ? 10 : 1000);
 }
 
 databuffer_options plan_options(void)
