@@ -322,12 +322,13 @@ static void shorten_backoffs(struct partition *partition, int64_t now_ns)
 unsigned partition_reconfigure(struct partition *partition, const databuffer_options *before, int64_t now_ns)
 {
 	const databuffer_options *o = partition->options;
+	/* Also in a stop, where ticks go on: of an interval that is none there is no next. */
+	if (o->flush_interval != before->flush_interval || o->flush_jitter != before->flush_jitter)
+		partition->next_cut_ns = draw_cut(partition, partition->cut_from_ns);
 	if (partition->stopping)
 		return 0;
 	if (o->max_size != before->max_size || o->max_size_jitter != before->max_size_jitter)
 		resize_open(partition, now_ns);
-	if (o->flush_interval != before->flush_interval || o->flush_jitter != before->flush_jitter)
-		partition->next_cut_ns = draw_cut(partition, partition->cut_from_ns);
 	shorten_backoffs(partition, now_ns);
 	gate_reconsider(partition, before, now_ns);
 	return cut_advance(partition, now_ns) | TODO_ROOM;
