@@ -738,6 +738,8 @@ DATABUFFER_API size_t databuffer_size(databuffer *buf);
  * may be an insert later, by as much as one of them is longer than another.) */
 DATABUFFER_API int databuffer_pressure(databuffer *buf);
 
+#define DATABUFFER_WORKER_PIDS 16
+
 typedef struct databuffer_partition_info {
 	const char *name;       /* of the buffer, or ""; lives as long as it */
 	unsigned partition;
@@ -758,8 +760,10 @@ typedef struct databuffer_partition_info {
 	int64_t next_flush_ms;  /* until the cut by time; -1: none by time */
 	int64_t next_retry_ms;  /* until the backoff ends; -1: none */
 	int64_t rate_wait_ms;   /* until the rate limit lets the oldest batch go; -1: it holds up none */
-	/* DATABUFFER_PROCESSES; the last four are of the buffer as a whole. */
+	/* DATABUFFER_PROCESSES; all but the first are of the buffer as a whole. */
 	int worker_pid;           /* the worker that flushes now, of several one; 0: none */
+	unsigned workers;         /* workers that there are, whether they flush or not */
+	int worker_pids[DATABUFFER_WORKER_PIDS]; /* of the first of them; then 0 */
 	int fork_server_pid;      /* 0: there is none at the moment */
 	uint64_t worker_restarts; /* workers that died */
 	char worker_death[96];    /* how the last of them did: "killed by SIGSEGV"; or "" */

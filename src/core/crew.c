@@ -442,9 +442,16 @@ void crew_read_info(struct crew *crew, databuffer_partition_info *info, int64_t 
 	if (!crew || !crew->processes)
 		return;
 	pthread_mutex_lock(&crew->lock);
-	for (unsigned i = 0; i < crew->count; i++)
-		if (crew->workers[i].state == WORKER_BUSY && crew->workers[i].partition == info->partition)
-			info->worker_pid = crew->workers[i].pid;
+	for (unsigned i = 0; i < crew->count; i++) {
+		const struct worker *worker = &crew->workers[i];
+		if (worker->state == WORKER_NONE || worker->process < 0)
+			continue;
+		if (info->workers < DATABUFFER_WORKER_PIDS)
+			info->worker_pids[info->workers] = worker->pid;
+		info->workers++;
+		if (worker->state == WORKER_BUSY && worker->partition == info->partition)
+			info->worker_pid = worker->pid;
+	}
 	info->fork_server_pid = crew->serving ? crew->server_pid : 0;
 	info->worker_restarts = crew->restarts.total;
 	memcpy(info->worker_death, crew->death, sizeof(info->worker_death));

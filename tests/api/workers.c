@@ -71,6 +71,29 @@ static void a_handler_runs_in_a_process_of_its_own(void **state)
 	sink_free(sink);
 }
 
+static void info_names_a_worker_that_has_nothing_to_do(void **state)
+{
+	(void)state;
+	struct sink *sink = sink_new();
+	databuffer_options o = worker_options(sink);
+	databuffer *buf = start(&o);
+	insert_number(buf, 0);
+	flush_all(buf);
+	WAIT_FOR(info_of(buf, 0).worker_pid == 0);
+	databuffer_partition_info info = info_of(buf, 0);
+	assert_int_equal(info.workers, 1);
+	assert_int_equal(info.worker_pids[0], the_worker(buf));
+	assert_int_equal(info.worker_pids[1], 0);
+	kill(info.worker_pids[0], SIGKILL);
+	WAIT_FOR(info_of(buf, 0).worker_restarts == 1);
+	insert_number(buf, 1);
+	flush_all(buf);
+	assert_int_equal(info_of(buf, 0).workers, 1);
+	assert_int_not_equal(info_of(buf, 0).worker_pids[0], info.worker_pids[0]);
+	stop_clean(buf);
+	sink_free(sink);
+}
+
 static void a_worker_is_recycled_after_its_flushes(void **state)
 {
 	(void)state;
@@ -1006,6 +1029,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_worker_starts_once_and_stops_once),
 		TEST(a_handler_runs_in_a_process_of_its_own),
+		TEST(info_names_a_worker_that_has_nothing_to_do),
 		TEST(a_worker_is_recycled_after_its_flushes),
 		TEST(a_start_that_fails_is_tried_again),
 		TEST(a_start_that_hangs_is_ended_at_flush_timeout),
