@@ -109,7 +109,7 @@ static void an_open_one_tries_one_batch_per_backoff(void **state)
 	insert_numbers(buf, 0, 100);
 	WAIT_FOR(sink_inside(sink) == 4);
 	sink_open(sink);
-	WAIT_FOR(stats_of(buf).failures == 4);
+	WAIT_FOR(stats_of(buf).failures == 4 && info_of(buf, 0).in_flight == 0);
 	assert_int_equal(info_of(buf, 0).breaker_open, 1);
 	assert_in_range(info_of(buf, 0).next_retry_ms, 1, 3600000);
 	/* Each flush lets the oldest go, and no other beside it. */
