@@ -699,6 +699,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		/* First, while no thread of the library's is there: the address sanitizer does not
+		 * carry its allocator over a fork that another thread is in it at. */
+		TEST(everybody_ends_when_the_application_is_killed),
+		TEST(everybody_ends_with_it_though_they_have_stopped),
+		TEST(everybody_ends_when_the_application_is_terminated),
 		TEST(a_fork_server_that_is_killed_is_replaced),
 		TEST(a_batch_that_loses_its_fork_server_is_not_blamed),
 		TEST(a_spare_that_is_killed_is_replaced),
@@ -716,9 +721,6 @@ int main(void)
 		TEST(a_late_handler_on_a_thread_that_took_over_is_late_at_its_deadline),
 		TEST(where_threads_took_over_no_handler_begins_after_a_stop),
 		TEST(nobody_takes_over_if_not_told_to),
-		TEST(everybody_ends_when_the_application_is_killed),
-		TEST(everybody_ends_with_it_though_they_have_stopped),
-		TEST(everybody_ends_when_the_application_is_terminated),
 		TEST(a_buffer_outlives_the_thread_that_started_it),
 		TEST(a_child_of_the_application_keeps_nobody_alive),
 	};
