@@ -157,6 +157,24 @@ static void learn_suspects(const struct flight *flight, int answer, bool spent)
 		oracle_suspects(flight);
 }
 
+void oracle_comes_back(struct flight *flight)
+{
+	flight->answered_ns = oracle_now_ns(flight->account);
+	flight->answered_step = world_tally().steps;
+	for (uint32_t i = 0; i < flight->count; i++) {
+		struct item *item = &oracle_items[flight->items[i]];
+		item->flight = 0;
+		item->moot = oracle_gives_up(flight->account);
+	}
+}
+
+void oracle_is_answered(struct flight *flight, int answer)
+{
+	flight->answered = true;
+	flight->answer = answer;
+	flight->failures = port_failures(flight->task);
+}
+
 void oracle_lands(struct flight *flight, int answer)
 {
 	struct account *account = flight->account;
@@ -176,12 +194,9 @@ void oracle_lands(struct flight *flight, int answer)
 		flight->named_count = 0;
 	bool permanent = final || spent == SPENT_YES;
 	bool alone = answer != 0 && permanent && flight->count == 1 && flight->named_count == 0;
-	flight->answered_ns = oracle_now_ns(account);
-	flight->answered_step = world_tally().steps;
+	oracle_comes_back(flight);
 	for (uint32_t i = 0; i < flight->count; i++) {
 		struct item *item = &oracle_items[flight->items[i]];
-		item->flight = 0;
-		item->moot = oracle_gives_up(account);
 		if (item->state == ITEM_LEFT)
 			continue; /* it was given up, and the answer is ignored */
 		if (alone || (flight->named_count > 0 && flight->named[i]))
@@ -203,9 +218,7 @@ void oracle_lands(struct flight *flight, int answer)
 	learn_fit(account, part_of(flight), flight->count, answer);
 	count_in_row(flight, final);
 	count_answer(account, answer);
-	flight->answered = true;
-	flight->answer = answer;
-	flight->failures = port_failures(flight->task);
+	oracle_is_answered(flight, answer);
 }
 
 /* --- Carried out ---------------------------------------------------------------------------- */

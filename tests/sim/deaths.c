@@ -74,14 +74,9 @@ void oracle_dies(struct flight *flight, bool counts, const struct port_end *end)
 	flight->named_count = 0;
 	flight->end = *end;
 	flight->died = true;
-	flight->answered_ns = oracle_now_ns(account);
-	flight->answered_step = world_tally().steps;
-	for (uint32_t i = 0; i < flight->count; i++) {
-		struct item *item = &oracle_items[flight->items[i]];
-		item->flight = 0;
-		item->moot = oracle_gives_up(account);
-		item->kills += counts;
-	}
+	oracle_comes_back(flight);
+	for (uint32_t i = 0; i < flight->count; i++)
+		oracle_items[flight->items[i]].kills += counts;
 	flight->kills = first ? first->kills : 0;
 	if (counts && first && !is_sure(account))
 		keep_or_part(flight);
@@ -95,9 +90,7 @@ void oracle_dies(struct flight *flight, bool counts, const struct port_end *end)
 	oracle_counts_failure(flight);
 	account->failures++;
 	account->deaths++;
-	flight->answered = true;
-	flight->answer = DATABUFFER_EWORKER;
-	flight->failures = port_failures(flight->task);
+	oracle_is_answered(flight, DATABUFFER_EWORKER);
 }
 
 void oracle_check_death(const struct flight *flight, const databuffer_reason *reason)

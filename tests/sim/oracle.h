@@ -344,6 +344,10 @@ void oracle_revives(struct item *item);
 void oracle_kills(struct flight *flight, struct item *item);
 /* When the items began to fail, if they have not before. */
 void oracle_fails_since(const struct flight *flight);
+
+/* Its items are with nobody any more; and in the end: what that came to. */
+void oracle_comes_back(struct flight *flight);
+void oracle_is_answered(struct flight *flight, int answer);
 /* A failure that may have been the last: handle_dead may be told of its items. */
 void oracle_spends(struct flight *flight);
 /* What a failure for now counts towards a breaker. */
